@@ -1,0 +1,3 @@
+module github.com/godwit-go/godwit
+
+go 1.26

@@ -1,0 +1,167 @@
+// Package pipeline composes interceptors, ordered by named phases, into one
+// function.
+//
+// A [Pipeline] is built once and then frozen by [Pipeline.Then]: running the
+// result looks nothing up, takes no lock and allocates nothing.
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Handler turns an In into an Out.
+type Handler[In, Out any] func(ctx context.Context, in In) (Out, error)
+
+// Interceptor stands around a Handler: it may change what goes in and what
+// comes out, call next several times, or not at all.
+type Interceptor[In, Out any] func(ctx context.Context, in In, next Handler[In, Out]) (Out, error)
+
+// Pipeline is a list of phases, outermost first, each with interceptors. P is
+// the string type of its phase names, so that the phases of one pipeline do not
+// fit another. A Pipeline is not safe for concurrent use; what Then returns is.
+type Pipeline[P ~string, In, Out any] struct {
+	phases []*phase[P, In, Out]
+	frozen bool
+}
+
+type phase[P ~string, In, Out any] struct {
+	name   P
+	custom bool
+	steps  []step[In, Out]
+}
+
+type step[In, Out any] struct {
+	name string // "" = the user's own, after all named ones
+	f    Interceptor[In, Out]
+}
+
+// New returns a pipeline with the given phases, outermost first. It panics if a
+// phase is named twice, which is a programmer's error.
+func New[P ~string, In, Out any](phases ...P) *Pipeline[P, In, Out] {
+	p := &Pipeline[P, In, Out]{}
+	for i, name := range phases {
+		if slices.Contains(phases[:i], name) {
+			panic(fmt.Sprintf("pipeline.New: phase %q named twice", name))
+		}
+		p.phases = append(p.phases, &phase[P, In, Out]{name: name})
+	}
+	return p
+}
+
+// InsertBefore adds a phase just outside anchor. Adding a phase that exists
+// already at the same anchor is no error: plugins may share one.
+func (p *Pipeline[P, In, Out]) InsertBefore(anchor, name P) error { return p.insert(anchor, name, 0) }
+
+// InsertAfter adds a phase just inside anchor.
+func (p *Pipeline[P, In, Out]) InsertAfter(anchor, name P) error { return p.insert(anchor, name, 1) }
+
+func (p *Pipeline[P, In, Out]) insert(anchor, name P, offset int) error {
+	if p.frozen {
+		return fmt.Errorf("pipeline: phase %q comes too late: the pipeline is built", name)
+	}
+	at := p.index(anchor)
+	if at < 0 {
+		return fmt.Errorf("pipeline: no phase %q to put %q beside; there are: %s", anchor, name, p.names())
+	}
+	if i := p.index(name); i >= 0 {
+		if !p.phases[i].custom {
+			return fmt.Errorf("pipeline: phase %q exists already", name)
+		}
+		return nil
+	}
+	p.phases = slices.Insert(p.phases, at+offset, &phase[P, In, Out]{name: name, custom: true})
+	return nil
+}
+
+// Intercept adds f to a phase. Within a phase the named interceptors run in the
+// order of their names, so that the order of adding does not matter; then the
+// unnamed ones run in the order of adding.
+func (p *Pipeline[P, In, Out]) Intercept(at P, name string, f Interceptor[In, Out]) error {
+	if p.frozen {
+		return fmt.Errorf("pipeline: interceptor %q comes too late: the pipeline is built", name)
+	}
+	i := p.index(at)
+	if i < 0 {
+		return fmt.Errorf("pipeline: interceptor %q wants phase %q; there are: %s", name, at, p.names())
+	}
+	if f == nil {
+		return fmt.Errorf("pipeline: interceptor %q in phase %q is nil", name, at)
+	}
+	p.phases[i].steps = append(p.phases[i].steps, step[In, Out]{name, f})
+	return nil
+}
+
+// Then composes everything around terminal into one function and freezes the
+// pipeline.
+func (p *Pipeline[P, In, Out]) Then(terminal Handler[In, Out]) Handler[In, Out] {
+	p.frozen = true
+	h := terminal
+	for _, ph := range slices.Backward(p.phases) {
+		for _, s := range slices.Backward(ph.ordered()) {
+			h = bind(s.f, h)
+		}
+	}
+	return h
+}
+
+func bind[In, Out any](f Interceptor[In, Out], next Handler[In, Out]) Handler[In, Out] {
+	return func(ctx context.Context, in In) (Out, error) { return f(ctx, in, next) }
+}
+
+// String prints the phases and their interceptors in running order:
+// "Follow[redirect] Retry Auth[auth ·]", where · is an unnamed one.
+func (p *Pipeline[P, In, Out]) String() string {
+	var b strings.Builder
+	for i, ph := range p.phases {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(string(ph.name))
+		if len(ph.steps) == 0 {
+			continue
+		}
+		b.WriteByte('[')
+		for j, s := range ph.ordered() {
+			if j > 0 {
+				b.WriteByte(' ')
+			}
+			if s.name == "" {
+				s.name = "·"
+			}
+			b.WriteString(s.name)
+		}
+		b.WriteByte(']')
+	}
+	return b.String()
+}
+
+func (ph *phase[P, In, Out]) ordered() []step[In, Out] {
+	steps := slices.Clone(ph.steps)
+	slices.SortStableFunc(steps, func(a, b step[In, Out]) int {
+		switch {
+		case a.name == b.name:
+			return 0
+		case a.name == "":
+			return 1
+		case b.name == "":
+			return -1
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	return steps
+}
+
+func (p *Pipeline[P, In, Out]) index(name P) int {
+	return slices.IndexFunc(p.phases, func(ph *phase[P, In, Out]) bool { return ph.name == name })
+}
+
+func (p *Pipeline[P, In, Out]) names() string {
+	var names []string
+	for _, ph := range p.phases {
+		names = append(names, string(ph.name))
+	}
+	return strings.Join(names, ", ")
+}
