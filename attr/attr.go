@@ -192,3 +192,10 @@ func (s *Shared) loadOrStore(key any, make func() any) any {
 	defer s.mu.Unlock()
 	return s.set.loadOrStore(key, make)
 }
+
+// Replace makes a the whole set.
+func (s *Shared) Replace(a Attributes) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.set = a
+}

@@ -95,11 +95,14 @@ func (p *Pipeline[P, In, Out]) Intercept(at P, name string, f Interceptor[In, Ou
 }
 
 // Then composes everything around terminal into one function and freezes the
-// pipeline.
-func (p *Pipeline[P, In, Out]) Then(terminal Handler[In, Out]) Handler[In, Out] {
+// pipeline. Phases named in without are left out.
+func (p *Pipeline[P, In, Out]) Then(terminal Handler[In, Out], without ...P) Handler[In, Out] {
 	p.frozen = true
 	h := terminal
 	for _, ph := range slices.Backward(p.phases) {
+		if slices.Contains(without, ph.name) {
+			continue
+		}
 		for _, s := range slices.Backward(ph.ordered()) {
 			h = bind(s.f, h)
 		}
