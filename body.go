@@ -1,0 +1,284 @@
+package godwit
+
+import (
+	"context"
+	"errors"
+	"io"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/godwit-go/godwit/engine"
+)
+
+// The bounded drain of Discard: so much is read, for so long, to be able to use
+// the connection again; what has more left is closed.
+const (
+	drainBytes = 256 << 10
+	drainTime  = 100 * time.Millisecond
+)
+
+// baseBody is the innermost layer of a response's body, right above the
+// engine's: it closes once and knows what hangs on the end of the body.
+type baseBody struct {
+	inner  io.ReadCloser
+	length int64 // as announced, -1 = unknown
+	read   int64
+
+	mu     sync.Mutex // guards what follows
+	hooks  []func(error)
+	err    error // first failure of a read
+	fired  bool
+	closed bool
+}
+
+func (b *baseBody) Read(p []byte) (int, error) {
+	n, err := b.inner.Read(p)
+	b.read += int64(n)
+	if err != nil && err != io.EOF {
+		b.note(err)
+	}
+	return n, err
+}
+
+// WriteTo keeps the engine's fast way to copy.
+func (b *baseBody) WriteTo(w io.Writer) (int64, error) {
+	n, err := copyBody(w, b.inner)
+	b.read += n
+	if err != nil {
+		b.note(err)
+	}
+	return n, err
+}
+
+// consumed reports whether reading has begun, or can't any more.
+func (b *baseBody) consumed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.read > 0 || b.closed || b.fired
+}
+
+func (b *baseBody) note(err error) {
+	b.mu.Lock()
+	if b.err == nil {
+		b.err = err
+	}
+	b.mu.Unlock()
+}
+
+// Close closes the engine's body and runs the hooks.
+func (b *baseBody) Close() error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil
+	}
+	b.closed = true
+	err := b.err
+	b.mu.Unlock()
+	closeErr := b.inner.Close()
+	b.fire(err)
+	return closeErr
+}
+
+// fire runs the hooks, once, last added first.
+func (b *baseBody) fire(err error) {
+	b.mu.Lock()
+	if b.fired {
+		b.mu.Unlock()
+		return
+	}
+	b.fired = true
+	hooks := b.hooks
+	b.hooks = nil
+	b.mu.Unlock()
+	for i := len(hooks) - 1; i >= 0; i-- {
+		hooks[i](err)
+	}
+}
+
+// onEnd adds a hook, or runs it at once if the body has ended already.
+func (b *baseBody) onEnd(f func(error)) {
+	b.mu.Lock()
+	if !b.fired {
+		b.hooks = append(b.hooks, f)
+		b.mu.Unlock()
+		return
+	}
+	err := b.err
+	b.mu.Unlock()
+	f(err)
+}
+
+// drain reads what is left if that is little and known, then closes.
+func (b *baseBody) drain() {
+	left := b.length - b.read
+	if b.length >= 0 && left <= drainBytes {
+		timer := time.AfterFunc(drainTime, func() { b.inner.Close() })
+		io.CopyN(io.Discard, b.inner, left+1)
+		timer.Stop()
+	}
+	b.Close()
+}
+
+// copyBody copies by src's own WriteTo, or with large reads.
+func copyBody(w io.Writer, src io.Reader) (int64, error) {
+	if wt, ok := src.(io.WriterTo); ok {
+		return wt.WriteTo(w)
+	}
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	return io.CopyBuffer(writerOnly{w}, src, *buf)
+}
+
+// writerOnly hides ReadFrom, which would ignore the buffer.
+type writerOnly struct{ io.Writer }
+
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 128<<10); return &b }}
+
+// userBody is the outermost layer, the one that callers of Stream and Open see:
+// it wraps errors, ends the call, and is the object whose loss is noticed.
+type userBody struct {
+	state *userBodyState
+	guard runtime.Cleanup
+}
+
+// userBodyState must not reach the userBody, else its cleanup never runs: so it
+// holds no Response.
+type userBodyState struct {
+	inner   io.ReadCloser
+	base    *baseBody
+	call    *Call
+	request *Request
+}
+
+func newUserBody(resp *Response, leakable bool) *userBody {
+	state := &userBodyState{resp.Body, resp.base, resp.call, resp.request}
+	b := &userBody{state: state}
+	if leakable {
+		b.guard = runtime.AddCleanup(b, func(s *userBodyState) { s.inner.Close(); s.base.Close() }, state)
+	}
+	return b
+}
+
+func (b *userBody) Read(p []byte) (int, error) {
+	n, err := b.state.inner.Read(p)
+	if err != nil {
+		err = b.state.ended(err)
+	}
+	runtime.KeepAlive(b)
+	return n, err
+}
+
+func (b *userBody) WriteTo(w io.Writer) (int64, error) {
+	out := &watchedWriter{w: w}
+	n, err := copyBody(out, b.state.inner)
+	switch {
+	case out.err != nil:
+		err = out.err // the caller's own writer failed: not the call's doing
+	case err != nil:
+		err = b.state.ended(err)
+	default:
+		b.state.ended(io.EOF)
+	}
+	runtime.KeepAlive(b)
+	return n, err
+}
+
+// watchedWriter tells errors of the destination from those of the source.
+type watchedWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (w *watchedWriter) Write(p []byte) (int, error) {
+	n, err := w.w.Write(p)
+	if err != nil {
+		w.err = err
+	}
+	return n, err
+}
+
+func (b *userBody) Close() error {
+	b.guard.Stop()
+	err := b.state.inner.Close()
+	if baseErr := b.state.base.Close(); err == nil {
+		err = baseErr
+	}
+	runtime.KeepAlive(b)
+	return err
+}
+
+// ended is called when a read returned err: it ends what hangs on the body.
+func (s *userBodyState) ended(err error) error {
+	if err == io.EOF {
+		s.base.fire(nil)
+		return err
+	}
+	if cause := s.call.ctx.forced(); cause != nil && !errors.Is(err, cause) {
+		err = opError(engine.OpReceive, &endedError{cause, s.call.ctx.Err()})
+	}
+	err = envelope(s.call, s.request, s.call.explain(bodyError(err)))
+	s.base.note(err)
+	s.base.fire(err)
+	return err
+}
+
+// bodyError gives an error of a read its phase if it has none.
+func bodyError(err error) error {
+	if _, ok := errors.AsType[*engine.OpError](err); ok {
+		return err
+	}
+	return opError(engine.OpReceive, err)
+}
+
+// explain makes the reason of a call's end visible: an engine that only saw its
+// context end reports that, not the timeout behind it.
+func (c *Call) explain(err error) error {
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	if _, ok := errors.AsType[*engine.TimeoutError](err); ok {
+		return err
+	}
+	cause := c.ctx.Cause()
+	if cause == nil || errors.Is(err, cause) {
+		return err
+	}
+	op := engine.OpReceive
+	if oe, ok := errors.AsType[*engine.OpError](err); ok {
+		op = oe.Op
+	}
+	return opError(op, &endedError{cause, c.ctx.Err()})
+}
+
+// endedError is the caller's own cause of a context's end; the context's error
+// stays visible beside it.
+type endedError struct{ cause, err error }
+
+func (e *endedError) Error() string   { return e.cause.Error() }
+func (e *endedError) Unwrap() []error { return []error{e.cause, e.err} }
+
+// memoryBody reads saved bytes.
+type memoryBody struct {
+	data []byte
+	at   int
+}
+
+func (b *memoryBody) Read(p []byte) (int, error) {
+	if b.at >= len(b.data) {
+		return 0, io.EOF
+	}
+	n := copy(p, b.data[b.at:])
+	b.at += n
+	return n, nil
+}
+
+func (b *memoryBody) WriteTo(w io.Writer) (int64, error) {
+	rest := b.data[b.at:]
+	b.at = len(b.data)
+	n, err := w.Write(rest)
+	return int64(n), err
+}
+
+func (*memoryBody) Close() error { return nil }

@@ -1,0 +1,446 @@
+package godwit
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-go/godwit/attr"
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/header"
+)
+
+// Call is one use of the client, from Do, Stream, Open or a typed call to the
+// end of the response's body: over all redirects, retries and logins. It is
+// safe for concurrent use.
+type Call struct {
+	client  *Client
+	ctx     callContext
+	mode    mode
+	maxBody int64
+
+	// parent is the call that this one is a fork of, or nil.
+	parent *Call
+	sends  atomic.Int32 // real ones
+	passes atomic.Int32 // through the guard, which caches may answer
+	attrs  attr.Shared
+
+	prev, next *Call // in the client's list; guarded by its mutex
+
+	mu      sync.Mutex // guards what follows; never held while foreign code runs
+	open    *baseBody  // what this branch received last and may not be closed
+	history []Hop
+	last    *Request // the one sent last
+	err     error
+	ended   bool
+
+	request  Request        // the working copy
+	response Response       // of buffered calls
+	base     baseBody       // of buffered calls
+	wire     engine.Request // of the first send
+	wireHead header.Header  // of the last response, as received
+}
+
+// mode says how the caller wants the body.
+type mode int8
+
+const (
+	buffered  mode = iota // Do and the typed calls: saved before it is returned
+	scoped                // Stream: closed by us
+	open                  // Open: closed by the caller
+	transport             // RoundTrip: closed by the caller, Send pipeline only
+)
+
+// Hop is a redirect that a call followed.
+type Hop struct {
+	Method string
+	// URL is the one that answered with the redirect, without user info.
+	URL    string
+	Status Status
+	Header header.Header
+}
+
+// Context returns the call's context: it ends when the caller's does, when the
+// deadline of the call is reached, on Cancel, and when the call ends. It is the
+// one that interceptors and engines get.
+func (c *Call) Context() context.Context { return &c.ctx }
+
+// Client returns the client.
+func (c *Call) Client() *Client { return c.client }
+
+// Attributes returns the call's attributes, which are safe for concurrent use.
+// At the start they are those of the request and the client.
+func (c *Call) Attributes() *attr.Shared { return &c.attrs }
+
+// Buffered reports whether the body is saved before the caller gets the
+// response; if so, interceptors may use [Response.Save].
+func (c *Call) Buffered() bool { return c.mode == buffered }
+
+// Sends returns the number of requests sent so far.
+func (c *Call) Sends() int { return int(c.root().sends.Load()) }
+
+// History returns the redirects that were followed, oldest first.
+func (c *Call) History() []Hop {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]Hop(nil), c.history...)
+}
+
+// WireHeader returns the fields of the last response as they were received,
+// before content decoding removed some.
+func (c *Call) WireHeader() header.Header {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wireHead
+}
+
+// Done returns a channel that is closed when the call has ended: when it
+// failed, or when the response's body was read to its end or closed.
+func (c *Call) Done() <-chan struct{} { return c.ctx.Done() }
+
+// Err returns the error that the call ended with; nil while it runs and if it
+// succeeded.
+func (c *Call) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Cancel ends the call at once; what waits for it gets context.Canceled.
+func (c *Call) Cancel() { c.ctx.end(context.Canceled) }
+
+// Fork starts a branch of the call for sends that run beside others: hedging,
+// revalidation in the background. ctx is the call's context, or
+// context.WithoutCancel of it for a branch that outlives the call. The branch
+// counts its sends with the call, is waited for by [Client.Join] and ended by
+// [Client.Cancel]; send with next(fork.Context(), req). Whoever forks calls
+// [Call.End] on each fork, or lets the winner's response do it (OnClose).
+func (c *Call) Fork(ctx context.Context) (*Call, error) {
+	fork := &Call{client: c.client, mode: c.mode, maxBody: c.maxBody, parent: c.root()}
+	fork.attrs = attr.Shared{}
+	snapshot := c.attrs.Snapshot()
+	fork.attrs.Replace(snapshot)
+	fork.ctx.init(ctx, fork)
+	if err := c.client.state.begin(fork, true); err != nil {
+		return nil, err
+	}
+	fork.ctx.watch()
+	return fork, nil
+}
+
+// End ends a fork: it aborts what is still being sent and closes the response
+// that is still open. Ending twice is harmless.
+func (c *Call) End() {
+	c.closeOpen()
+	c.finish(nil)
+}
+
+func (c *Call) root() *Call {
+	if c.parent != nil {
+		return c.parent
+	}
+	return c
+}
+
+// CallFrom returns the call that ctx belongs to, or nil: in an interceptor, a
+// listener, a codec.
+func CallFrom(ctx context.Context) *Call {
+	if cc, ok := ctx.(*callContext); ok {
+		return cc.call
+	}
+	call, _ := ctx.Value(callKey{}).(*Call)
+	return call
+}
+
+// finish ends the call with its outcome, once.
+func (c *Call) finish(err error) {
+	c.mu.Lock()
+	if c.ended {
+		c.mu.Unlock()
+		return
+	}
+	if err == nil {
+		err = c.ctx.forced()
+	}
+	c.ended, c.err = true, err
+	c.mu.Unlock()
+	c.ctx.end(context.Canceled)
+	c.client.state.end(c)
+}
+
+// setOpen notes the body that the branch received last.
+func (c *Call) setOpen(b *baseBody) {
+	c.mu.Lock()
+	c.open = b
+	c.mu.Unlock()
+}
+
+// closeOpen closes what an interceptor forgot: a branch holds one response.
+func (c *Call) closeOpen() {
+	c.mu.Lock()
+	b := c.open
+	c.open = nil
+	c.mu.Unlock()
+	if b != nil {
+		b.Close()
+	}
+}
+
+type callKey struct{}
+
+// callContext is the context of a call: it merges the caller's context, the
+// call's deadline and Cancel. Done channel and timer are made on first use;
+// engines hang their abort function in it (see [engine.AbortContext]), and
+// contexts derived from it cost no goroutine (AfterFunc).
+type callContext struct {
+	call   *Call
+	parent context.Context
+
+	mu       sync.Mutex  // guards what follows; never held while foreign code runs
+	stop     func() bool // stops watching the parent
+	done     chan struct{}
+	cause    error
+	deadline time.Time
+	limit    time.Duration
+	kind     engine.TimeoutKind
+	timer    *time.Timer
+	slot     registration
+	more     []registration
+	token    uint64
+}
+
+type registration struct {
+	token uint64
+	abort engine.Aborter
+}
+
+var _ engine.AbortContext = (*callContext)(nil)
+
+var closedChannel = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+func (c *callContext) init(parent context.Context, call *Call) {
+	c.parent, c.call = parent, call
+}
+
+// watch ties the context to its parent's end.
+func (c *callContext) watch() {
+	if c.parent.Done() == nil {
+		return
+	}
+	var stop func() bool
+	if ac, ok := c.parent.(*callContext); ok {
+		ac.mu.Lock()
+		c.deadline, c.limit, c.kind = ac.deadline, ac.limit, ac.kind
+		ac.mu.Unlock()
+		token := ac.AddAborter(c)
+		stop = func() bool { return ac.RemoveAborter(token) }
+	} else {
+		stop = context.AfterFunc(c.parent, func() { c.end(context.Cause(c.parent)) })
+	}
+	c.mu.Lock()
+	c.stop = stop
+	ended := c.cause != nil
+	c.mu.Unlock()
+	if ended {
+		stop()
+	}
+}
+
+// Abort ends the context when a context it hangs on ends.
+func (c *callContext) Abort(cause error) { c.end(cause) }
+
+// setDeadline makes the context end after limit. The timer is only made when
+// somebody waits: engines take the deadline from the request.
+func (c *callContext) setDeadline(at time.Time, limit time.Duration, kind engine.TimeoutKind) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline, c.limit, c.kind = at, limit, kind
+	if c.done != nil || c.slot.abort != nil {
+		c.arm()
+	}
+}
+
+// dropDeadline lifts the deadline: the head of a long-lived stream is there.
+func (c *callContext) dropDeadline() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = time.Time{}
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
+	}
+}
+
+func (c *callContext) arm() {
+	if c.deadline.IsZero() || c.timer != nil || c.cause != nil {
+		return
+	}
+	c.timer = time.AfterFunc(time.Until(c.deadline), c.expire)
+}
+
+func (c *callContext) expire() {
+	c.mu.Lock()
+	due := !c.deadline.IsZero()
+	err := &engine.TimeoutError{Kind: c.kind, Limit: c.limit}
+	c.mu.Unlock()
+	if due {
+		c.end(err)
+	}
+}
+
+// end ends the context with cause, once.
+func (c *callContext) end(cause error) {
+	c.mu.Lock()
+	if c.cause != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.cause = cause
+	if c.done != nil {
+		close(c.done)
+	}
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	slot, more, stop := c.slot, c.more, c.stop
+	c.slot, c.more = registration{}, nil
+	c.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	if slot.abort != nil {
+		slot.abort.Abort(cause)
+	}
+	for _, r := range more {
+		r.abort.Abort(cause)
+	}
+}
+
+// AddAborter implements [engine.AbortContext].
+func (c *callContext) AddAborter(a engine.Aborter) uint64 {
+	c.mu.Lock()
+	if cause := c.ended(); cause != nil {
+		c.mu.Unlock()
+		a.Abort(cause)
+		return 0
+	}
+	c.token++
+	r := registration{c.token, a}
+	if c.slot.abort == nil {
+		c.slot = r
+	} else {
+		c.more = append(c.more, r)
+	}
+	c.mu.Unlock()
+	return r.token
+}
+
+// RemoveAborter implements [engine.AbortContext].
+func (c *callContext) RemoveAborter(token uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.slot.abort != nil && c.slot.token == token {
+		c.slot = registration{}
+		return true
+	}
+	for i, r := range c.more {
+		if r.token == token {
+			c.more = append(c.more[:i], c.more[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// AfterFunc makes package context hang derived contexts on this one without a
+// goroutine each.
+func (c *callContext) AfterFunc(f func()) (stop func() bool) {
+	c.mu.Lock()
+	c.arm()
+	c.mu.Unlock()
+	token := c.AddAborter(afterFunc(f))
+	return func() bool { return c.RemoveAborter(token) }
+}
+
+type afterFunc func()
+
+func (f afterFunc) Abort(error) { go f() }
+
+// ended returns the cause if the context has ended; a deadline counts when it
+// is reached, timer or not. c.mu is held.
+func (c *callContext) ended() error {
+	if c.cause != nil {
+		return c.cause
+	}
+	if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+		return &engine.TimeoutError{Kind: c.kind, Limit: c.limit}
+	}
+	return nil
+}
+
+// Cause returns why the context ended, nil if it has not.
+func (c *callContext) Cause() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ended()
+}
+
+// forced returns what ended the context from outside, nil if it runs or was
+// only reached by its deadline unnoticed.
+func (c *callContext) forced() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cause
+}
+
+// Deadline implements context.Context.
+func (c *callContext) Deadline() (time.Time, bool) {
+	at, ok := c.parent.Deadline()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.deadline.IsZero() && (!ok || c.deadline.Before(at)) {
+		return c.deadline, true
+	}
+	return at, ok
+}
+
+// Done implements context.Context.
+func (c *callContext) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done != nil {
+		return c.done
+	}
+	if c.cause != nil {
+		return closedChannel
+	}
+	c.done = make(chan struct{})
+	c.arm()
+	return c.done
+}
+
+// Err implements context.Context.
+func (c *callContext) Err() error {
+	cause := c.Cause()
+	switch {
+	case cause == nil:
+		return nil
+	case errors.Is(cause, context.DeadlineExceeded):
+		return context.DeadlineExceeded
+	}
+	return context.Canceled
+}
+
+// Value implements context.Context.
+func (c *callContext) Value(key any) any {
+	if _, ok := key.(callKey); ok {
+		return c.call
+	}
+	return c.parent.Value(key)
+}

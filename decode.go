@@ -1,0 +1,251 @@
+package godwit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/godwit-go/godwit/content"
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/pipeline"
+)
+
+// None as the type of a typed call says that the body is of no interest. A bad
+// status still fails the call.
+type None struct{}
+
+// Decoding is a body on its way to becoming a value.
+type Decoding struct {
+	Response *Response
+	// Target is a pointer to the wanted value.
+	Target any
+	// Data is the whole body.
+	Data []byte
+}
+
+var anyContentType = NewSetting("AnyContentType", false)
+
+// AnyContentType reads bodies of any Content-Type, or none, by the client's
+// first codec when no codec is known for it.
+func AnyContentType() Option { return anyContentType.Set(true) }
+
+// As reads the body of a response as a T. On a buffered response it can be
+// used any number of times; on a streamed one it reads and closes the body, up
+// to MaxBody, once.
+//
+// T can be string (decoded by charset), []byte, json.RawMessage, io.Reader or
+// io.ReadCloser (over the buffered body), a number, bool, [Status], *[Response],
+// [None], *content.MultipartReader, or anything that a codec for the
+// Content-Type decodes (JSON by default).
+func As[T any](ctx context.Context, resp *Response) (T, error) {
+	var v T
+	err := decodeInto(ctx, resp, &v)
+	return v, err
+}
+
+// decodeInto runs the Decode pipeline and wraps its error.
+func decodeInto(ctx context.Context, resp *Response, target any) error {
+	err := decode(ctx, resp, target)
+	if err == nil {
+		return nil
+	}
+	req := resp.request
+	if req == nil {
+		req = new(Request)
+	}
+	if resp.call != nil {
+		emit(resp.call.Context(), req, ReceiveFailed{resp.call, resp, err})
+		err = resp.call.client.handleError(ctx, req, err)
+	}
+	return envelope(resp.call, req, err)
+}
+
+func decode(ctx context.Context, resp *Response, target any) error {
+	switch t := target.(type) {
+	case **Response:
+		*t = resp
+		return nil
+	case *Status:
+		*t = resp.Status
+		return nil
+	}
+	if err := saveForDecode(resp); err != nil {
+		return err
+	}
+	client := resp.client()
+	d := &Decoding{Response: resp, Target: target, Data: resp.saved}
+	ok, err := client.decode(ctx, d)
+	if err == nil && !ok {
+		err = noCodec(client, resp)
+	}
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*DecodeError](err); ok {
+		return err
+	}
+	return &DecodeError{
+		Type: reflect.TypeOf(target).Elem().String(), ContentType: resp.Header.Get("Content-Type"),
+		Snippet: snippet(resp.saved), Err: err,
+	}
+}
+
+// saveForDecode brings the body into memory.
+func saveForDecode(resp *Response) error {
+	if !resp.isSaved && resp.base.consumed() {
+		return opError(engine.OpReceive, ErrBodyConsumed)
+	}
+	return resp.Save()
+}
+
+// client returns the client that the response came from, else the default.
+func (r *Response) client() *Client {
+	if r.call != nil {
+		return r.call.client
+	}
+	return (*Client)(nil).or()
+}
+
+// noCodec says why a body cannot be decoded, and what to do.
+func noCodec(c *Client, resp *Response) error {
+	var have []string
+	for _, codec := range c.Codecs() {
+		have = append(have, codec.MediaTypes()...)
+	}
+	known := strings.Join(have, ", ")
+	if ct := resp.Header.Get("Content-Type"); ct != "" {
+		return fmt.Errorf("no codec for Content-Type %q (status %d; there are %s; godwit.AnyContentType ignores it)", ct, int(resp.Status), known)
+	}
+	return fmt.Errorf("the response has no Content-Type (status %d; godwit.AnyContentType decodes it all the same)", int(resp.Status))
+}
+
+// failsOnStatus reports whether a typed call for this target fails on a bad
+// status.
+func failsOnStatus(target any) bool {
+	switch target.(type) {
+	case **Response, *Status:
+		return false
+	}
+	return true
+}
+
+// needsCodec reports whether a value of this type is made by a codec.
+func needsCodec(target any) bool {
+	switch target.(type) {
+	case **Response, *Status, *None, *string, *[]byte, *io.Reader, *io.ReadCloser, **content.MultipartReader,
+		*bool, *int, *int8, *int16, *int32, *int64, *uint, *uint8, *uint16, *uint32, *uint64, *float32, *float64:
+		return false
+	}
+	return true
+}
+
+// parse is phase Parse: the types that need no codec.
+func (b *builtins) parse(ctx context.Context, d *Decoding, next pipeline.Handler[*Decoding, bool]) (bool, error) {
+	switch t := d.Target.(type) {
+	case *None:
+		return true, nil
+	case *[]byte:
+		*t = d.Data
+		return true, nil
+	case *json.RawMessage:
+		*t = d.Data
+		return true, nil
+	case *io.Reader:
+		*t = bytes.NewReader(d.Data)
+		return true, nil
+	case *io.ReadCloser:
+		*t = &memoryBody{data: d.Data}
+		return true, nil
+	case *string:
+		s, err := textOf(d.Response, d.Data)
+		*t = s
+		return true, err
+	case **content.MultipartReader:
+		r, err := content.ReadMultipart(bytes.NewReader(d.Data), d.Response.Header.Get("Content-Type"))
+		*t = r
+		return true, err
+	}
+	if v := reflect.ValueOf(d.Target).Elem(); !needsCodec(d.Target) {
+		return true, parseScalar(d, v)
+	}
+	return next(ctx, d)
+}
+
+// parseScalar reads a number or a bool from a body of text.
+func parseScalar(d *Decoding, v reflect.Value) error {
+	s, err := textOf(d.Response, d.Data)
+	if err != nil {
+		return err
+	}
+	if s = strings.TrimSpace(s); s == "" {
+		return errNoContent
+	}
+	bits := v.Type().Bits
+	switch v.Kind() {
+	case reflect.Bool:
+		x, err := strconv.ParseBool(s)
+		v.SetBool(x)
+		return err
+	case reflect.Float32, reflect.Float64:
+		x, err := strconv.ParseFloat(s, bits())
+		v.SetFloat(x)
+		return err
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		x, err := strconv.ParseUint(s, 10, bits())
+		v.SetUint(x)
+		return err
+	}
+	x, err := strconv.ParseInt(s, 10, bits())
+	v.SetInt(x)
+	return err
+}
+
+// decodeByCodec is the last of phase Transform. An empty body is the zero value
+// of types that have an empty one, and an error for others.
+func (b *builtins) decodeByCodec(ctx context.Context, d *Decoding, next pipeline.Handler[*Decoding, bool]) (bool, error) {
+	client := d.Response.client()
+	if len(d.Data) == 0 {
+		switch reflect.TypeOf(d.Target).Elem().Kind() {
+		case reflect.Pointer, reflect.Interface, reflect.Map, reflect.Slice:
+			return true, nil
+		}
+		return true, errNoContent
+	}
+	var codec Codec
+	if mt, ok := header.ParseMediaType(d.Response.Header.Get("Content-Type")); ok {
+		codec = client.codecFor(mt)
+	}
+	if codec == nil && d.Response.request != nil && b.anyType.For(d.Response.request) {
+		codec = client.mainCodec()
+	}
+	if codec == nil {
+		return next(ctx, d)
+	}
+	data, err := utf8Of(d)
+	if err != nil {
+		return true, err
+	}
+	return true, codec.Unmarshal(data, d.Target)
+}
+
+// utf8Of converts text for a codec to UTF-8 if its Content-Type or its byte
+// order mark says that it is something else.
+func utf8Of(d *Decoding) ([]byte, error) {
+	label := d.Response.Charset()
+	switch {
+	case bytes.HasPrefix(d.Data, bomUTF8):
+		return d.Data[3:], nil
+	case bytes.HasPrefix(d.Data, bomUTF16LE), bytes.HasPrefix(d.Data, bomUTF16BE):
+	case label == "", label == "utf-8", label == "utf8", label == "us-ascii":
+		return d.Data, nil
+	}
+	s, err := textOf(d.Response, d.Data)
+	return []byte(s), err
+}

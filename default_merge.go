@@ -1,0 +1,167 @@
+package godwit
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/godwit-go/godwit/header"
+)
+
+// lifecycle is the outermost of the Call pipeline: it raises Created and shows
+// the final response to the validators.
+func (b *builtins) lifecycle(ctx context.Context, req *Request, next Handler) (*Response, error) {
+	call := CallFrom(ctx)
+	emit(ctx, req, Created{call, req})
+	resp, err := next(ctx, req)
+	if err != nil {
+		return resp, err
+	}
+	if err := b.validate(ctx, req, resp); err != nil {
+		resp.Close()
+		return nil, err
+	}
+	return resp, nil
+}
+
+// merge adds the client's defaults to the request and what every request has:
+// an absolute URL, User-Agent, Accept, Accept-Encoding.
+func (b *builtins) merge(ctx context.Context, req *Request, next Handler) (*Response, error) {
+	if req.Method == "" {
+		req.Method, req.method = "GET", "GET"
+	}
+	d := b.defaults
+	if err := req.resolve(d); err != nil {
+		return nil, err
+	}
+	req.Header = req.Header.Grow(d.Header.Len() + 5)
+	own := req.Header.Len()
+	for name, v := range d.Header.All() {
+		if !hasBefore(req.Header, own, name) {
+			req.Header.Add(name, v)
+		}
+	}
+	req.addCookies(d.cookies)
+	if d.Attributes.Len() > 0 {
+		req.Attributes.Merge(&d.Attributes)
+		CallFrom(ctx).attrs.Replace(req.Attributes)
+	}
+	req.Header.SetIfAbsent("User-Agent", "godwit")
+	if accept := b.accept(CallFrom(ctx).client, req); accept != "" {
+		req.Header.SetIfAbsent("Accept", accept)
+	}
+	b.addAcceptCharset(req)
+	b.addAcceptEncoding(req)
+	return next(ctx, req)
+}
+
+// hasBefore reports whether one of the first n fields has that name: default
+// fields of one name do not shut each other out.
+func hasBefore(h header.Header, n int, name string) bool {
+	for i := range n {
+		if header.EqualFold(h.At(i).Name, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// accept is the default for Accept: what the codecs read if a value is wanted,
+// else anything.
+func (b *builtins) accept(c *Client, req *Request) string {
+	if req.target == nil || !needsCodec(req.target) {
+		return "*/*"
+	}
+	return c.acceptOfCodecs()
+}
+
+// resolve completes the URL: path parameters and the base that only the client
+// knows, then the client's query parameters.
+func (r *Request) resolve(d *Request) error {
+	if r.URL == nil {
+		if !r.expand(d.parts.values) && r.err == nil {
+			_, missing, _ := expandTemplate(r.raw, func(name string) (string, bool) {
+				if v, ok := lookupPair(r.parts.values, name); ok {
+					return v, true
+				}
+				return lookupPair(d.parts.values, name)
+			})
+			r.fail(buildErrorf("URL %q: no value for {%s}; give one with godwit.PathParam", redactRaw(r.raw), missing))
+		}
+		r.parseURL()
+	} else {
+		r.applyParts()
+	}
+	if r.err != nil {
+		return r.err
+	}
+	base := r.parts.base
+	if base == "" {
+		base = d.parts.base
+	}
+	if base != "" && (r.URL.Scheme == "" || r.URL.Host == "") {
+		b, err := parseURL(base)
+		if err != nil {
+			return opError(opBuild, errors.Join(errors.New("BaseURL"), err))
+		}
+		if b.Scheme == "" || b.Host == "" {
+			return buildErrorf("BaseURL %q needs a scheme and a host", redactRaw(base))
+		}
+		r.URL = joinBase(b, r.URL)
+	}
+	return r.resolveDefaults(d)
+}
+
+// resolveDefaults adds the client's query parameters, fragment and user info
+// where the request has none.
+func (r *Request) resolveDefaults(d *Request) error {
+	p := &d.parts
+	if len(p.params) == 0 && p.fragment == nil && p.user == nil {
+		return nil
+	}
+	u := *r.URL
+	if len(p.params) > 0 {
+		u.RawQuery = mergeQuery(u.RawQuery, appendQuery("", p.params))
+	}
+	if p.fragment != nil && u.Fragment == "" {
+		u.Fragment = *p.fragment
+	}
+	if p.user != nil && u.User == nil {
+		u.User = p.user
+	}
+	r.URL = &u
+	return nil
+}
+
+// addCookies writes the request's own cookies and those defaults whose names it
+// does not have into one Cookie field.
+func (r *Request) addCookies(defaults []cookiePair) {
+	if len(r.cookies) == 0 && len(defaults) == 0 {
+		return
+	}
+	cookies := slices.Clone(r.cookies)
+	have := func(name string) bool {
+		for _, p := range header.ParseCookies(r.Header.Get("Cookie")) {
+			if p.Name == name {
+				return true
+			}
+		}
+		return slices.ContainsFunc(r.cookies, func(c cookiePair) bool { return c.name == name })
+	}
+	for _, c := range defaults {
+		if !have(c.name) {
+			cookies = append(cookies, c)
+		}
+	}
+	value := r.Header.Get("Cookie")
+	for _, c := range cookies {
+		if value != "" {
+			value += "; "
+		}
+		value += c.name + "=" + c.value
+	}
+	if value != "" {
+		r.Header.Set("Cookie", value)
+	}
+	r.cookies = nil
+}

@@ -1,0 +1,127 @@
+package godwit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+
+	"github.com/godwit-go/godwit/content"
+	"github.com/godwit-go/godwit/header"
+)
+
+// transform is phase TransformDefault: it makes content of what no plugin has.
+func (b *builtins) transform(ctx context.Context, req *Request, next Handler) (*Response, error) {
+	c, err := b.contentOf(CallFrom(ctx).client, req)
+	if err != nil {
+		return nil, err
+	}
+	req.Body = nil
+	if c != nil {
+		req.Body = c
+		setContentType(req, c.ContentType())
+	}
+	return next(ctx, req)
+}
+
+// setContentType moves the content's type into the header; a type given there by
+// hand wins, but for a multipart's boundary, which only the content knows.
+func setContentType(req *Request, own string) {
+	if own == "" {
+		return
+	}
+	given := req.Header.Get("Content-Type")
+	if strings.HasPrefix(own, "multipart/") && strings.HasPrefix(strings.ToLower(given), "multipart/") && !strings.Contains(given, "boundary") {
+		req.Header.Set("Content-Type", own)
+		return
+	}
+	req.Header.SetIfAbsent("Content-Type", own)
+}
+
+func (b *builtins) contentOf(c *Client, req *Request) (content.Content, error) {
+	switch body := req.Body.(type) {
+	case nil:
+		return nil, nil
+	case content.Content:
+		return body, nil
+	case string:
+		return b.textContent(req, body)
+	case []byte:
+		return content.Bytes(body, "application/octet-stream"), nil
+	case json.RawMessage:
+		return content.Bytes(body, "application/json"), nil
+	case url.Values:
+		return content.Form(body), nil
+	case io.Reader:
+		length := int64(-1)
+		if n, ok, err := header.ContentLength(req.Header); ok && err == nil {
+			length = n
+		}
+		return content.Reader(body, "application/octet-stream", length), nil
+	case None, *None:
+		return nil, nil
+	case func(context.Context) (io.ReadCloser, error):
+		return content.Opener(body, "application/octet-stream", -1), nil
+	case func(context.Context, io.Writer) error:
+		return content.Writer(body, "application/octet-stream", -1), nil
+	}
+	return encodeByCodec(c, req)
+}
+
+// encodeByCodec encodes a value by the codec for its Content-Type, or by the
+// client's first if none is given.
+func encodeByCodec(c *Client, req *Request) (content.Content, error) {
+	given := req.Header.Get("Content-Type")
+	codec := c.mainCodec()
+	contentType := codec.MediaTypes()[0]
+	if given != "" {
+		mt, ok := header.ParseMediaType(given)
+		if ok {
+			codec = c.codecFor(mt)
+		}
+		if !ok || codec == nil {
+			return nil, buildErrorf("body of type %T: no codec for Content-Type %q; add one with godwit.WithCodec, or give the body as bytes or content.Content", req.Body, given)
+		}
+		contentType = given
+	}
+	data, err := codec.Marshal(req.Body)
+	if err != nil {
+		return nil, buildErrorf("body of type %T as %s: %w", req.Body, contentType, err)
+	}
+	return content.Bytes(data, contentType), nil
+}
+
+// render is phase Render: progress counts the content as the caller gave it,
+// whatever compression plugins in this phase make of it.
+func (b *builtins) render(ctx context.Context, req *Request, next Handler) (*Response, error) {
+	b.countUpload(req)
+	return next(ctx, req)
+}
+
+// URL is a body that is fetched from another URL when the request is sent: a
+// copy from server to server through this process, streamed. c fetches it (nil =
+// Default); the body's type and length are those of the response, a bad status
+// fails the send. It can be sent again, which fetches again.
+func URL(c *Client, rawURL string, opts ...Option) content.Content {
+	return &urlContent{client: c, request: NewRequest("GET", rawURL, append(opts[:len(opts):len(opts)], ExpectSuccess(true))...)}
+}
+
+type urlContent struct {
+	client  *Client
+	request *Request
+}
+
+// ContentType is not known before the fetch, and a field cannot be added after.
+func (u *urlContent) ContentType() string  { return "application/octet-stream" }
+func (u *urlContent) ContentLength() int64 { return -1 }
+func (u *urlContent) Replayable() bool     { return true }
+
+func (u *urlContent) Open(ctx context.Context) (io.ReadCloser, error) {
+	resp, err := u.client.Open(ctx, u.request)
+	if err != nil {
+		return nil, fmt.Errorf("body from a URL: %w", err)
+	}
+	return resp.Body, nil
+}

@@ -1,0 +1,117 @@
+package godwit
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+)
+
+// expectation is whether a status outside 2xx is an error.
+type expectation int8
+
+const (
+	expectByDoor expectation = iota // typed calls do, Do, Stream and Open do not
+	expectYes
+	expectNo
+)
+
+var expectSuccess = NewSetting("ExpectSuccess", expectByDoor)
+
+// ExpectSuccess says whether a status outside 2xx is an error, *[StatusError].
+// Without it the typed calls fail on one (but not for *Response and Status), and
+// Do, Stream and Open return any status.
+func ExpectSuccess(expect bool) Option {
+	if expect {
+		return expectSuccess.Set(expectYes)
+	}
+	return expectSuccess.Set(expectNo)
+}
+
+// Validate adds a validator: it sees the final response of a call, once, after
+// the check of the status. Those of the client run before the request's.
+func Validate(v Validator) Option {
+	return onDefaults(func(r *Request) { r.hooks.validators = append(slices.Clip(r.hooks.validators), v) })
+}
+
+// OnError adds an error handler. Those of the client run before the request's.
+func OnError(h ErrorHandler) Option {
+	return onDefaults(func(r *Request) { r.hooks.errorHandlers = append(slices.Clip(r.hooks.errorHandlers), h) })
+}
+
+// statusErrorBody limits the body that a StatusError keeps from a stream.
+const statusErrorBody = 1 << 20
+
+func (b *builtins) validate(ctx context.Context, req *Request, resp *Response) error {
+	if !resp.Status.IsSuccess() && b.wantsSuccess(req) && resp.upgraded == nil {
+		return statusError(resp)
+	}
+	for _, v := range b.validators {
+		if err := v(ctx, resp); err != nil {
+			return err
+		}
+	}
+	for _, v := range req.hooks.validators {
+		if err := v(ctx, resp); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *builtins) wantsSuccess(req *Request) bool {
+	switch b.expect.For(req) {
+	case expectYes:
+		return true
+	case expectNo:
+		return false
+	}
+	return req.target != nil && failsOnStatus(req.target)
+}
+
+// statusError saves the body, what there is of it within the limit, and releases
+// the connection.
+func statusError(resp *Response) error {
+	if !resp.isSaved {
+		data, _ := readAll(resp.Body, -1, statusErrorBody)
+		resp.Close()
+		resp.setSaved(data)
+	}
+	resp.Rewind()
+	return &StatusError{Response: resp, Problem: problemOf(resp)}
+}
+
+// Problem holds problem details (RFC 9457).
+type Problem struct {
+	// Type is a URI that identifies the kind of problem; "" stands for
+	// "about:blank".
+	Type     string `json:"type,omitempty"`
+	Title    string `json:"title,omitempty"`
+	Status   int    `json:"status,omitempty"`
+	Detail   string `json:"detail,omitempty"`
+	Instance string `json:"instance,omitempty"`
+	// Extensions holds all other members, undecoded.
+	Extensions map[string]json.RawMessage `json:"-"`
+}
+
+func problemOf(resp *Response) *Problem {
+	mt, ok := resp.ContentType()
+	if !ok || mt.Essence() != "application/problem+json" {
+		return nil
+	}
+	members := make(map[string]json.RawMessage)
+	if json.Unmarshal(resp.saved, &members) != nil {
+		return nil
+	}
+	p := new(Problem)
+	// RFC 9457 §3.1: a member of the wrong type is ignored.
+	for name, into := range map[string]any{"type": &p.Type, "title": &p.Title, "status": &p.Status, "detail": &p.Detail, "instance": &p.Instance} {
+		if raw, ok := members[name]; ok {
+			_ = json.Unmarshal(raw, into)
+			delete(members, name)
+		}
+	}
+	if len(members) > 0 {
+		p.Extensions = members
+	}
+	return p
+}

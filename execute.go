@@ -1,0 +1,293 @@
+package godwit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/godwit-go/godwit/content"
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/header"
+)
+
+// execute is the end of the Send pipeline: it checks the request as the plugins
+// left it, hands it to the engine and makes a Response of the answer.
+func (c *Client) execute(ctx context.Context, req *Request) (*Response, error) {
+	call := CallFrom(ctx)
+	wire := call.wireRequest()
+	if err := c.fill(wire, call, req); err != nil {
+		return nil, err
+	}
+	if err := engine.Check(c.engine.Name(), c.engine.Capabilities(), wire.Needs); err != nil {
+		return nil, opError(opBuild, err)
+	}
+	call.root().sends.Add(1)
+	call.mu.Lock()
+	call.last = req
+	call.mu.Unlock()
+	emit(ctx, req, Sending{call, req})
+	sent := time.Now()
+	answer, err := c.engine.Execute(ctx, wire)
+	if err != nil {
+		return nil, call.explain(err)
+	}
+	resp := call.received(req, answer)
+	resp.RequestTime, resp.ResponseTime = sent, time.Now()
+	if wire.HeadOnly {
+		call.ctx.dropDeadline()
+	}
+	emit(ctx, req, Received{call, resp})
+	return resp, nil
+}
+
+// wireRequest returns a blank engine request; the call's own for its first send.
+// Later ones are new: an engine may still hold the earlier.
+func (c *Call) wireRequest() *engine.Request {
+	if c.wire.URL == nil && c.Sends() == 0 {
+		return &c.wire
+	}
+	return new(engine.Request)
+}
+
+// fill makes req into what goes to the engine.
+func (c *Client) fill(w *engine.Request, call *Call, req *Request) error {
+	if c.engine == nil {
+		return opError(opBuild, ErrNoEngine)
+	}
+	if err := checkMethod(req.Method); err != nil {
+		return err
+	}
+	if err := checkURL(req.URL); err != nil {
+		return err
+	}
+	body := req.Content()
+	if body == nil && req.Body != nil {
+		return buildErrorf("body of type %T was not made into content", req.Body)
+	}
+	h, err := wireHeader(req, body)
+	if err != nil {
+		return err
+	}
+	w.Method, w.URL, w.Header, w.Body = req.Method, withoutUser(req.URL), h, body
+	w.Attributes = req.Attributes
+	if t, ok := body.(content.Trailerer); ok && len(t.TrailerNames()) > 0 {
+		w.TrailerNames, w.Trailer = t.TrailerNames(), t.Trailers
+		w.Needs |= engine.RequestTrailers
+	}
+	if req.Method == "CONNECT" {
+		w.Needs |= engine.Connect
+	}
+	c.builtin.fill(w, req)
+	call.fillDeadline(w, req, c.engine.Capabilities())
+	return nil
+}
+
+// fillDeadline takes the earlier of the call's and the attempt's deadline. For
+// an engine that has no deadlines the call's context keeps the time.
+func (c *Call) fillDeadline(w *engine.Request, req *Request, can engine.Capabilities) {
+	c.ctx.mu.Lock()
+	w.Deadline, w.DeadlineLimit, w.DeadlineKind = c.ctx.deadline, c.ctx.limit, c.ctx.kind
+	if !can.Has(engine.RequestTimeout) && !c.ctx.deadline.IsZero() {
+		c.ctx.arm()
+	}
+	c.ctx.mu.Unlock()
+	if a := req.attempt; !a.at.IsZero() && (w.Deadline.IsZero() || a.at.Before(w.Deadline)) {
+		w.Deadline, w.DeadlineLimit, w.DeadlineKind = a.at, a.limit, engine.KindAttempt
+	}
+}
+
+func checkMethod(method string) error {
+	if !header.IsToken(method) {
+		return buildErrorf("method %q: only letters, digits and !#$%%&'*+-.^_`|~ are allowed", method)
+	}
+	return nil
+}
+
+func checkURL(u *url.URL) error {
+	switch {
+	case u == nil:
+		return buildErrorf("request has no URL")
+	case u.Scheme != "http" && u.Scheme != "https":
+		if u.Scheme == "" {
+			return buildErrorf("URL %q is relative: give it a scheme and a host, or the client a BaseURL", withoutUser(u))
+		}
+		return buildErrorf("URL %q: scheme %q is not http or https", withoutUser(u), u.Scheme)
+	case u.Opaque != "":
+		return buildErrorf("URL %q has no //", withoutUser(u))
+	}
+	if err := checkHost(u.Hostname()); err != nil {
+		return buildErrorf("URL %q: %w", withoutUser(u), err)
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return buildErrorf("URL %q: port %s is not between 1 and 65535", withoutUser(u), port)
+		}
+	}
+	for i := 0; i < len(u.RawQuery); i++ {
+		if c := u.RawQuery[i]; c <= ' ' || c >= 0x7f {
+			return buildErrorf("URL query: character %q is not allowed; escape it", c)
+		}
+	}
+	return nil
+}
+
+// wireHeader checks the fields and takes out what is the engine's to write.
+func wireHeader(req *Request, body content.Content) (header.Header, error) {
+	h := req.Header.View()
+	hosts, lengths := 0, false
+	for i := range h.Len() {
+		f := h.At(i)
+		if err := checkField(f.Name, f.Value); err != nil {
+			return h, opError(opBuild, err)
+		}
+		switch len(f.Name) {
+		case 4:
+			if header.EqualFold(f.Name, "Host") {
+				hosts++
+				if f.Value == "" || !validHostField(f.Value) {
+					return h, buildErrorf("field Host: %q is no host", f.Value)
+				}
+			}
+		case 7:
+			if header.EqualFold(f.Name, "Upgrade") {
+				return h, buildErrorf("field Upgrade is the engine's: ask with godwit.Upgrade")
+			}
+			if header.EqualFold(f.Name, "Trailer") {
+				return h, buildErrorf("field Trailer is the engine's: give the body content.WithTrailers")
+			}
+		case 14:
+			lengths = lengths || header.EqualFold(f.Name, "Content-Length")
+		case 17:
+			if header.EqualFold(f.Name, "Transfer-Encoding") {
+				return h, buildErrorf("field Transfer-Encoding is the engine's: a body of unknown length is sent chunked")
+			}
+		}
+	}
+	if hosts > 1 {
+		return h, buildErrorf("field Host is given %d times", hosts)
+	}
+	if lengths {
+		if err := checkLength(h, body); err != nil {
+			return h, err
+		}
+		h.Del("Content-Length")
+	}
+	if req.URL.User != nil && !h.Has("Authorization") {
+		password, _ := req.URL.User.Password()
+		h.Set("Authorization", basicCredentials(req.URL.User.Username(), password))
+	}
+	return h, nil
+}
+
+// checkLength compares a Content-Length given by hand with the body's own.
+func checkLength(h header.Header, body content.Content) error {
+	given, _, err := header.ContentLength(h)
+	if err != nil {
+		return buildErrorf("field Content-Length: %w", err)
+	}
+	have := int64(0)
+	if body != nil {
+		have = body.ContentLength()
+	}
+	if given != have {
+		return buildErrorf("field Content-Length is %d but the body's length is %s", given, lengthText(have))
+	}
+	return nil
+}
+
+func lengthText(n int64) string {
+	if n < 0 {
+		return "unknown"
+	}
+	return fmt.Sprint(n)
+}
+
+func validHostField(s string) bool {
+	u := url.URL{Host: s}
+	return checkHost(u.Hostname()) == nil
+}
+
+// received makes a Response of the engine's, in the call's own storage if it is
+// buffered and this is the first.
+func (c *Call) received(req *Request, answer *engine.Response) *Response {
+	var resp *Response
+	var base *baseBody
+	if c.mode == buffered && c.base.inner == nil {
+		resp, base = &c.response, &c.base
+	} else {
+		resp, base = new(Response), new(baseBody)
+	}
+	base.inner, base.length = answer.Body, answer.ContentLength
+	if bodiless(req.Method, Status(answer.Status)) {
+		base.length = 0
+	}
+	*resp = Response{
+		Status: Status(answer.Status), Reason: answer.Reason, Proto: answer.Proto, Header: answer.Header,
+		ContentLength: answer.ContentLength, Body: base,
+		call: c, request: req, base: base, trailer: answer.Trailer,
+		upgraded: answer.Upgraded, conn: answer.Conn, reused: answer.Reused, rawHead: answer.RawHead,
+	}
+	c.mu.Lock()
+	c.open, c.wireHead = base, answer.Header.View()
+	c.mu.Unlock()
+	if c.ctx.forced() != nil { // cancelled while the head came in
+		base.Close()
+	}
+	return resp
+}
+
+// bodiless reports whether a response has no body whatever its header says (RFC
+// 9112 §6.3).
+func bodiless(method string, status Status) bool {
+	return method == "HEAD" || status == 204 || status == 304 || status.IsInformational()
+}
+
+// guard is phase Guard: it closes what an interceptor forgot before it sends
+// again, and caps the sends of a call.
+func (b *builtins) guard(ctx context.Context, req *Request, next Handler) (*Response, error) {
+	call := CallFrom(ctx)
+	call.closeOpen()
+	if limit := b.maxSends.For(req); int(call.root().passes.Add(1)) > limit {
+		return nil, opError(engine.OpSend, fmt.Errorf("%w: the limit is %d (see godwit.MaxSends)", ErrTooManySends, limit))
+	}
+	return next(ctx, req)
+}
+
+// save is the innermost of the Call pipeline: the response of a buffered call is
+// read into memory, or its body dropped.
+func (b *builtins) save(ctx context.Context, req *Request, next Handler) (*Response, error) {
+	resp, err := next(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	call := CallFrom(ctx)
+	if resp.call == nil {
+		resp.call = call
+	}
+	if b.dropBody.For(req) {
+		resp.Discard()
+		resp.setSaved(nil)
+		return resp, nil
+	}
+	if call.mode != buffered {
+		return resp, nil
+	}
+	if resp.upgraded != nil {
+		resp.upgraded.Close()
+		return nil, buildErrorf("the connection was upgraded: use Open and Response.Upgraded")
+	}
+	if err := resp.Save(); err != nil {
+		emit(ctx, req, ReceiveFailed{call, resp, err})
+		return nil, err
+	}
+	return resp, nil
+}
+
+// errNoContent is the cause when a value is wanted of an empty body.
+var errNoContent = errors.New("the body is empty")
+
+var _ io.Reader = (*memoryBody)(nil)

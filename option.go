@@ -1,0 +1,324 @@
+package godwit
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/godwit-go/godwit/attr"
+	"github.com/godwit-go/godwit/content"
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/header"
+)
+
+// ClientOption configures a client: it is valid in [New] and [Client.With].
+// The set of kinds is closed; packages outside build theirs with [NewSetting],
+// [Install] and [All].
+type ClientOption interface{ applyClient(*config) }
+
+// Option configures a single request, or every request of a client: it is valid
+// wherever a ClientOption is, in [NewRequest] and in the typed calls. What is
+// set on the request goes before what is set on the client.
+type Option interface {
+	ClientOption
+	applyRequest(*Request)
+}
+
+// option is an Option of two functions.
+type option struct {
+	request func(*Request)
+	client  func(*config)
+}
+
+func (o *option) applyRequest(r *Request) { o.request(r) }
+func (o *option) applyClient(c *config)   { o.client(c) }
+
+type clientOption func(*config)
+
+func (f clientOption) applyClient(c *config) { f(c) }
+
+// failing is an option that was made with a bad argument.
+func failing(err error) Option {
+	return &option{func(r *Request) { r.fail(opError(opBuild, err)) }, func(c *config) { c.fail(err) }}
+}
+
+// onDefaults is an option that does the same to a request and to the request
+// that holds a client's defaults.
+func onDefaults(f func(*Request)) Option {
+	return &option{f, func(c *config) { f(&c.defaults) }}
+}
+
+// All bundles options into one.
+func All(opts ...Option) Option {
+	opts = slices.Clone(opts)
+	return &option{
+		func(r *Request) {
+			for _, o := range opts {
+				o.applyRequest(r)
+			}
+		},
+		func(c *config) {
+			for _, o := range opts {
+				o.applyClient(c)
+			}
+		},
+	}
+}
+
+// Header sets a field, in place of any of that name. As a client's option it is
+// a default: a request that has the field keeps its own.
+func Header(name, value string) Option {
+	if err := checkField(name, value); err != nil {
+		return failing(err)
+	}
+	return onDefaults(func(r *Request) { r.Header.Set(name, value) })
+}
+
+// AddHeader appends fields of one name, one a value.
+func AddHeader(name string, values ...string) Option {
+	for _, v := range values {
+		if err := checkField(name, v); err != nil {
+			return failing(err)
+		}
+	}
+	return onDefaults(func(r *Request) { r.Header.AddAll(name, values...) })
+}
+
+// AddHeaders appends all fields of h.
+func AddHeaders(h header.Header) Option {
+	for name, v := range h.All() {
+		if err := checkField(name, v); err != nil {
+			return failing(err)
+		}
+	}
+	return onDefaults(func(r *Request) {
+		for name, v := range h.All() {
+			r.Header.Add(name, v)
+		}
+	})
+}
+
+// DelHeader removes a field that an earlier option set. To keep a client's
+// default from one request, set the field to what the request should send.
+func DelHeader(name string) Option {
+	return onDefaults(func(r *Request) { r.Header.Del(name) })
+}
+
+// Cookie sends a cookie with the request, to its own origin only. As a client's
+// option it is a default for every request that has no cookie of that name.
+func Cookie(name, value string) Option {
+	if _, err := header.FormatCookie(name, value); err != nil {
+		return failing(err)
+	}
+	return onDefaults(func(r *Request) { r.cookies = append(slices.Clip(r.cookies), cookiePair{name, value}) })
+}
+
+// ContentType sets the Content-Type of the body.
+func ContentType(mediaType string) Option { return Header("Content-Type", mediaType) }
+
+// Accept sets the media types that the response may have, best first.
+func Accept(mediaTypes ...string) Option { return Header("Accept", strings.Join(mediaTypes, ", ")) }
+
+// UserAgent sets the User-Agent field; the default is "godwit".
+func UserAgent(product string) Option { return Header("User-Agent", product) }
+
+// BasicAuth sends user and password as Basic credentials (RFC 7617), to the
+// request's own origin only. Plugin auth does more.
+func BasicAuth(user, password string) Option {
+	if strings.ContainsRune(user, ':') {
+		return failing(fmt.Errorf("BasicAuth: user name with a colon"))
+	}
+	return Header("Authorization", basicCredentials(user, password))
+}
+
+func basicCredentials(user, password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+}
+
+// BearerAuth sends a bearer token (RFC 6750), to the request's own origin only.
+func BearerAuth(token string) Option { return Header("Authorization", "Bearer "+token) }
+
+// Body sets the body: see [Request].Body for what it can be.
+func Body(body any) Option {
+	return &option{
+		func(r *Request) { r.Body = body },
+		func(c *config) { c.fail(fmt.Errorf("Body is an option for a single request")) },
+	}
+}
+
+// Attribute sets an attribute of the request.
+func Attribute[T any](key *attr.Key[T], value T) Option {
+	return onDefaults(func(r *Request) { key.Set(&r.Attributes, value) })
+}
+
+// BaseURL is the URL that relative ones are joined to: one without a host takes
+// scheme, host, port and user info from it; the last segment of its path gives
+// way ("https://h/dir/f" + "x" = "https://h/dir/x"), so an API's base ends with
+// a slash; its query's pairs are added where the request has none of that name.
+func BaseURL(base string) Option {
+	return onDefaults(func(r *Request) { r.parts.base = base })
+}
+
+// Path appends segments to the URL's path, each escaped, slashes included.
+func Path(segments ...string) Option {
+	for _, s := range segments {
+		if s == "." || s == ".." {
+			return failing(fmt.Errorf("Path: segment %q would climb the path", s))
+		}
+	}
+	return &option{
+		func(r *Request) { r.parts.path = append(slices.Clip(r.parts.path), segments...) },
+		func(c *config) { c.fail(fmt.Errorf("Path is an option for a single request; use BaseURL")) },
+	}
+}
+
+// PathParam gives the value of {name} in the URL, escaped so that it stays one
+// segment; in {name...} slashes are kept. It is formatted as fmt.Sprint does.
+func PathParam(name string, value any) Option {
+	v := fmt.Sprint(value)
+	return onDefaults(func(r *Request) { r.parts.values = append(slices.Clip(r.parts.values), pair{name, v}) })
+}
+
+// Param appends a query parameter; nil values are left out, a slice gives one
+// parameter an element, others are formatted as fmt.Sprint does. As a client's
+// option it is a default for requests without a parameter of that name.
+func Param(name string, values ...any) Option {
+	var pairs []pair
+	for _, v := range values {
+		pairs = appendParam(pairs, name, v)
+	}
+	return onDefaults(func(r *Request) { r.parts.params = append(slices.Clip(r.parts.params), pairs...) })
+}
+
+func appendParam(pairs []pair, name string, value any) []pair {
+	switch v := value.(type) {
+	case nil:
+		return pairs
+	case string:
+		return append(pairs, pair{name, v})
+	case fmt.Stringer, error:
+		return append(pairs, pair{name, fmt.Sprint(v)})
+	}
+	v := reflect.ValueOf(value)
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if v.IsNil() {
+			return pairs
+		}
+		return appendParam(pairs, name, v.Elem().Interface())
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			pairs = appendParam(pairs, name, v.Index(i).Interface())
+		}
+		return pairs
+	}
+	return append(pairs, pair{name, fmt.Sprint(value)})
+}
+
+// Params appends the query parameters in v: url.Values, a map[string]string, or
+// a struct with `form:"name,omitempty"` tags.
+func Params(v any) Option {
+	values, err := queryValues(v)
+	if err != nil {
+		return failing(fmt.Errorf("Params: %w", err))
+	}
+	var pairs []pair
+	for name, vs := range values {
+		for _, v := range vs {
+			pairs = append(pairs, pair{name, v})
+		}
+	}
+	slices.SortStableFunc(pairs, func(a, b pair) int { return cmp.Compare(a.name, b.name) })
+	return onDefaults(func(r *Request) { r.parts.params = append(slices.Clip(r.parts.params), pairs...) })
+}
+
+func queryValues(v any) (url.Values, error) {
+	switch v := v.(type) {
+	case url.Values:
+		return v, nil
+	case map[string][]string:
+		return v, nil
+	case map[string]string:
+		values := make(url.Values, len(v))
+		for name, s := range v {
+			values.Set(name, s)
+		}
+		return values, nil
+	}
+	return content.EncodeValues(v)
+}
+
+// Fragment sets the URL's fragment, which is not sent but kept over redirects.
+func Fragment(fragment string) Option {
+	return onDefaults(func(r *Request) { r.parts.fragment = &fragment })
+}
+
+// UserInfo sets the URL's user info, which is sent as Basic credentials unless
+// the request has an Authorization field.
+func UserInfo(user, password string) Option {
+	return onDefaults(func(r *Request) { r.parts.user = url.UserPassword(user, password) })
+}
+
+// WithEngine makes the client create its engine from a factory, such as the
+// Config of an engine's package; the client closes it.
+func WithEngine(f engine.Factory) ClientOption {
+	return clientOption(func(c *config) { c.factory, c.instance = f, nil })
+}
+
+// WithEngineInstance makes the client use an engine that exists already and may
+// be shared; the caller closes it.
+func WithEngineInstance(e engine.Engine) ClientOption {
+	return clientOption(func(c *config) { c.factory, c.instance = nil, e })
+}
+
+// EngineConfig changes what all engines share: TLS, proxy, limits, dialer and so
+// on. The engine's own Config goes before it. Several add up.
+func EngineConfig(change func(*engine.Config)) ClientOption {
+	return clientOption(func(c *config) { c.engineConfig = append(slices.Clip(c.engineConfig), change) })
+}
+
+// Install adds plugins. Their order does not matter: each names the phases it
+// works in. A plugin takes the place of an earlier one of the same name.
+func Install(plugins ...Plugin) ClientOption {
+	return clientOption(func(c *config) {
+		for _, p := range plugins {
+			if p == nil {
+				c.fail(fmt.Errorf("Install: plugin is nil"))
+				continue
+			}
+			c.install(p)
+		}
+	})
+}
+
+// Bind ties the client to ctx: when ctx ends the client refuses new calls and
+// cancels the running ones.
+func Bind(ctx context.Context) ClientOption {
+	return clientOption(func(c *config) { c.bind = append(slices.Clip(c.bind), ctx) })
+}
+
+// On adds a listener for events of type E: [Created], [Sending], [Received],
+// [ReceiveFailed], [Cancelled], [Redirected], [Retried], or a plugin's own. It
+// runs in the call's goroutine and must not block.
+func On[E any](listener func(ctx context.Context, event E)) Option {
+	return &option{
+		func(r *Request) { r.listeners = append(slices.Clip(r.listeners), listener) },
+		func(c *config) { c.listeners = append(slices.Clip(c.listeners), listener) },
+	}
+}
+
+// checkField refuses what would break the header.
+func checkField(name, value string) error {
+	if !header.ValidName(name) {
+		return fmt.Errorf("field name %q: only letters, digits and !#$%%&'*+-.^_`|~ are allowed", name)
+	}
+	if !header.ValidValue(value) {
+		return fmt.Errorf("field %s: its value has control characters, or white space at an end", name)
+	}
+	return nil
+}

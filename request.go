@@ -1,0 +1,132 @@
+package godwit
+
+import (
+	"net/url"
+
+	"github.com/godwit-go/godwit/attr"
+	"github.com/godwit-go/godwit/content"
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/header"
+)
+
+const opBuild = engine.OpBuild
+
+// Request is what a caller wants sent. Build one with [NewRequest], or as a
+// literal with at least a URL. Do, Stream and Open never change it, and one
+// Request may be used by many goroutines at once as long as nobody changes it
+// (and its body is replayable).
+//
+// In interceptors a Request that was given to next is frozen; change a
+// [Request.Clone].
+type Request struct {
+	// Method is any token; "" means GET.
+	Method string
+	// URL is absolute, or relative to the client's BaseURL.
+	URL *url.URL
+	// Header holds the fields to send, in order. The engine adds Host and what
+	// frames the body.
+	Header header.Header
+	// Body is nil, a content.Content, or a value that is made into one when the
+	// request is sent: string, []byte, io.Reader, url.Values, or anything that a
+	// codec encodes (JSON by default).
+	Body any
+	// Attributes are yours; they are seen on the call and on each hop.
+	Attributes attr.Attributes
+
+	settings  attr.Attributes
+	listeners []any
+	parts     urlParts
+	cookies   []cookiePair
+	hooks     requestHooks
+	raw       string
+	method    string // as given by the caller, before redirects changed it
+	err       error
+	// encodings is the Accept-Encoding that godwit itself added; a response is
+	// decoded only if it is still there.
+	encodings string
+	attempt   deadline // of this attempt
+	// target is what a typed call will make of the body.
+	target any
+}
+
+// requestHooks are the functions that options hang on a single request.
+type requestHooks struct {
+	validators    []Validator
+	errorHandlers []ErrorHandler
+}
+
+type cookiePair struct{ name, value string }
+
+// NewRequest returns a request for rawURL, which may be relative to the client's
+// BaseURL and hold path parameters in braces: "/users/{id}". It never fails: an
+// error in its arguments is kept and returned by Do, Stream or Open before any
+// I/O.
+func NewRequest(method, rawURL string, opts ...Option) *Request {
+	r := new(Request)
+	r.init(method, rawURL, opts)
+	return r
+}
+
+func (r *Request) init(method, rawURL string, opts []Option) {
+	r.Method, r.raw = method, rawURL
+	for _, o := range opts {
+		if o != nil {
+			o.applyRequest(r)
+		}
+	}
+	r.parseURL()
+}
+
+// With applies further options to r and returns it.
+func (r *Request) With(opts ...Option) *Request {
+	for _, o := range opts {
+		if o != nil {
+			o.applyRequest(r)
+		}
+	}
+	r.parseURL()
+	return r
+}
+
+// Clone returns a copy that can be changed without touching r. It copies little
+// now and the header when it is first changed, so r must not change while the
+// copy is in use.
+func (r *Request) Clone() *Request {
+	c := *r
+	c.Header = r.Header.View()
+	return &c
+}
+
+// Err returns the error that NewRequest or an option met, if any.
+func (r *Request) Err() error { return r.err }
+
+// Content returns the body as what will be sent: nil if there is none, or if it
+// has not been rendered yet (before phase CallRender).
+func (r *Request) Content() content.Content {
+	c, _ := r.Body.(content.Content)
+	return c
+}
+
+// fail keeps the first error.
+func (r *Request) fail(err error) {
+	if r.err == nil && err != nil {
+		r.err = err
+	}
+}
+
+// IsIdempotent reports whether sending r twice has the effect of sending it
+// once (RFC 9110 §9.2.2): by its method, or because it carries an
+// Idempotency-Key.
+func (r *Request) IsIdempotent() bool {
+	switch r.Method {
+	case "", "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY":
+		return true
+	}
+	return r.Header.Has("Idempotency-Key") || r.Header.Has("X-Idempotency-Key")
+}
+
+// IsReplayable reports whether r's body can be sent again.
+func (r *Request) IsReplayable() bool {
+	c := r.Content()
+	return c == nil || c.Replayable()
+}

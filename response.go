@@ -1,0 +1,309 @@
+package godwit
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/header"
+)
+
+// Response is what a server answered.
+//
+// One from Do or a typed call is buffered: nothing is to be closed, [Response.Bytes]
+// and [As] can be used any number of times. One from Stream is valid inside the
+// function; one from Open until it is closed. A Response is used by one
+// goroutine at a time; a buffered one may be read by many if none uses Body.
+type Response struct {
+	Status Status
+	// Reason is the phrase beside the status as sent; "" on HTTP/2 and later.
+	Reason string
+	// Proto is "HTTP/1.1", "HTTP/2.0", …
+	Proto  string
+	Header header.Header
+	// ContentLength is the length of the body, -1 if unknown or if the body was
+	// decoded; for HEAD and 304 what the header announces.
+	ContentLength int64
+	// Body is never nil. It yields what follows from the content codings being
+	// decoded.
+	Body io.ReadCloser
+	// Decoded lists the content codings that were removed, in that order.
+	Decoded []string
+	// RequestTime is when the request went to the engine, ResponseTime when the
+	// head came back.
+	RequestTime, ResponseTime time.Time
+
+	call     *Call
+	request  *Request
+	base     *baseBody
+	trailer  func() header.Header
+	saved    []byte
+	isSaved  bool
+	upgraded io.ReadWriteCloser
+	conn     *engine.Conn
+	reused   bool
+	rawHead  []byte
+	mem      memoryBody
+}
+
+// NewResponse returns a response that no engine made: from a cache, a test, a
+// circuit breaker. It is buffered; body is not copied.
+func NewResponse(req *Request, status Status, h header.Header, body []byte) *Response {
+	now := time.Now()
+	r := &Response{
+		Status: status, Proto: "HTTP/1.1", Header: h, ContentLength: int64(len(body)),
+		RequestTime: now, ResponseTime: now, request: req, base: &baseBody{inner: io.NopCloser(strings.NewReader(""))},
+	}
+	r.setSaved(body)
+	return r
+}
+
+// Call returns the call that this response belongs to; nil for one made with
+// NewResponse outside of a call.
+func (r *Response) Call() *Call { return r.call }
+
+// Request returns the request that was answered: after redirects, the last one.
+// It must not be changed.
+func (r *Response) Request() *Request { return r.request }
+
+// Trailer returns the trailer fields. They are complete when Body has returned
+// io.EOF, and on a buffered response.
+func (r *Response) Trailer() header.Header {
+	if r.trailer == nil {
+		return header.Header{}
+	}
+	return r.trailer()
+}
+
+// IsSaved reports whether the body is in memory.
+func (r *Response) IsSaved() bool { return r.isSaved }
+
+// Bytes returns a buffered body whole; the caller must not change it. It is nil
+// for a response that is not buffered: read Body.
+func (r *Response) Bytes() []byte { return r.saved }
+
+// Text returns a buffered body as a string, decoded by the charset of its
+// Content-Type; bytes that are not valid in it become U+FFFD. For a response
+// that is not buffered it is "".
+func (r *Response) Text() string {
+	s, err := textOf(r, r.saved)
+	if err != nil {
+		return string(r.saved)
+	}
+	return s
+}
+
+// Upgraded returns the raw connection after a 101 or a 2xx answer to CONNECT,
+// else nil. Whoever takes it closes it.
+func (r *Response) Upgraded() io.ReadWriteCloser { return r.upgraded }
+
+// RawHead returns the bytes of the response's head if the request asked for
+// them with RawHead and the engine has them.
+func (r *Response) RawHead() []byte { return r.rawHead }
+
+// Reused reports whether the connection had carried a request before.
+func (r *Response) Reused() bool { return r.reused }
+
+// TLS returns the state of the TLS connection, nil if there was none.
+func (r *Response) TLS() *tls.ConnectionState {
+	if r.conn == nil {
+		return nil
+	}
+	return r.conn.TLS
+}
+
+// LocalAddr and RemoteAddr return the connection's addresses, nil if unknown.
+func (r *Response) LocalAddr() net.Addr {
+	if r.conn == nil {
+		return nil
+	}
+	return r.conn.Local
+}
+
+// RemoteAddr returns the address of the server or proxy, nil if unknown.
+func (r *Response) RemoteAddr() net.Addr {
+	if r.conn == nil {
+		return nil
+	}
+	return r.conn.Remote
+}
+
+// Close closes the body and what hangs on it. It is harmless on a buffered or
+// closed response, and may be called from another goroutine.
+func (r *Response) Close() error {
+	err := r.Body.Close()
+	if baseErr := r.base.Close(); err == nil {
+		err = baseErr
+	}
+	return err
+}
+
+// Discard gives up the body: what is left is read if it is little (up to 256
+// KiB within 100 ms, and of known length) so that the connection can be used
+// again, else the connection is closed. Whoever is about to send again, or to
+// wait, discards the response in hand first.
+func (r *Response) Discard() {
+	if !r.isSaved && r.upgraded == nil {
+		r.base.drain()
+	}
+	r.Close()
+}
+
+// OnClose calls f once when the body has ended: with nil when it was read to its
+// end or closed early, with the error when it failed. On a saved response f
+// runs at once. What must last as long as the body hangs here. f must not refer
+// to the Response, else a forgotten one is never noticed.
+func (r *Response) OnClose(f func(err error)) { r.base.onEnd(f) }
+
+// WrapBody puts a layer around the body. The layer's Close must close what it
+// got. Its WriteTo, if it has one, is used. ContentLength is left as it is.
+func (r *Response) WrapBody(wrap func(io.ReadCloser) io.ReadCloser) { r.Body = wrap(r.Body) }
+
+// Save reads the body into memory, up to MaxBody, and releases the connection;
+// then Body starts again from its beginning. Saving twice is harmless. It is for
+// calls that are [Call.Buffered]; others should not be.
+func (r *Response) Save() error {
+	if r.isSaved || r.upgraded != nil {
+		return nil
+	}
+	limit := int64(defaultMaxBody)
+	if r.call != nil {
+		limit = r.call.maxBody
+	}
+	data, err := readAll(r.Body, r.ContentLength, limit)
+	if err != nil {
+		r.base.note(err)
+		r.Close()
+		if r.call != nil {
+			err = r.call.explain(err)
+		}
+		return bodyError(err)
+	}
+	r.Close()
+	r.setSaved(data)
+	return nil
+}
+
+func (r *Response) setSaved(data []byte) {
+	r.saved, r.isSaved = data, true
+	r.Rewind()
+}
+
+// Rewind makes Body of a buffered response start again.
+func (r *Response) Rewind() {
+	if r.isSaved {
+		r.mem = memoryBody{data: r.saved}
+		r.Body = &r.mem
+	}
+}
+
+// readAll reads all of a body of the given length (-1 = unknown), at most limit.
+func readAll(body io.Reader, length, limit int64) ([]byte, error) {
+	if length > limit {
+		return nil, tooLarge(length, limit)
+	}
+	size := int64(512)
+	if length >= 0 {
+		size = length
+	}
+	const trusted = 1 << 20 // a length is only a promise: more is allocated as it comes
+	data := make([]byte, 0, min(size, trusted))
+	for {
+		if len(data) == cap(data) {
+			if int64(len(data)) == length {
+				return finishRead(body, data, length, limit)
+			}
+			data = slices.Grow(data, len(data)/2+512)
+		}
+		n, err := body.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		if int64(len(data)) > limit {
+			return nil, tooLarge(-1, limit)
+		}
+		if err == io.EOF {
+			if length >= 0 && int64(len(data)) != length {
+				return nil, lengthMismatch(int64(len(data)), length)
+			}
+			return data, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// finishRead makes sure that a body which filled its announced length ends there.
+func finishRead(body io.Reader, data []byte, length, limit int64) ([]byte, error) {
+	var one [1]byte
+	for {
+		n, err := body.Read(one[:])
+		switch {
+		case n > 0 && length >= limit:
+			return nil, tooLarge(-1, limit)
+		case n > 0:
+			return nil, lengthMismatch(length+1, length)
+		case err == io.EOF:
+			return data, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+func tooLarge(length, limit int64) error {
+	if length >= 0 {
+		return fmt.Errorf("%w: %d bytes announced, limit %d (raise it with godwit.MaxBody, or use Stream)", ErrBodyTooLarge, length, limit)
+	}
+	return fmt.Errorf("%w: more than %d bytes (raise the limit with godwit.MaxBody, or use Stream)", ErrBodyTooLarge, limit)
+}
+
+func lengthMismatch(got, announced int64) error {
+	return opError(engine.OpReceive, fmt.Errorf("body of %d bytes or more where Content-Length is %d: %w", got, announced, io.ErrUnexpectedEOF))
+}
+
+// ContentType returns the parsed Content-Type and whether there is a valid one.
+func (r *Response) ContentType() (header.MediaType, bool) {
+	return header.ParseMediaType(r.Header.Get("Content-Type"))
+}
+
+// Charset returns the charset named by Content-Type, lower case, or "".
+func (r *Response) Charset() string {
+	mt, _ := r.ContentType()
+	return strings.ToLower(mt.Charset())
+}
+
+// ETag returns the entity tag and whether there is a valid one.
+func (r *Response) ETag() (header.ETag, bool) { return header.ParseETag(r.Header.Get("ETag")) }
+
+// LastModified returns the date of Last-Modified; the zero time if there is none.
+func (r *Response) LastModified() time.Time { return r.date("Last-Modified") }
+
+// Expires returns the date of Expires; the zero time if there is none.
+func (r *Response) Expires() time.Time { return r.date("Expires") }
+
+// Date returns the date of Date; the zero time if there is none.
+func (r *Response) Date() time.Time { return r.date("Date") }
+
+func (r *Response) date(name string) time.Time {
+	t, _ := header.ParseDate(r.Header.Get(name))
+	return t
+}
+
+// Vary returns the elements of Vary.
+func (r *Response) Vary() []string { return header.SplitList(r.Header.Joined("Vary")) }
+
+// SetCookies returns the cookies that the response sets, those that parse.
+func (r *Response) SetCookies() []header.Cookie {
+	var cookies []header.Cookie
+	for _, line := range r.Header.Values("Set-Cookie") {
+		if c, ok := header.ParseSetCookie(line); ok {
+			cookies = append(cookies, c)
+		}
+	}
+	return cookies
+}

@@ -1,0 +1,346 @@
+package godwit
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"golang.org/x/net/idna"
+)
+
+// urlParts are the pieces of a URL that options give one by one.
+type urlParts struct {
+	base     string
+	path     []string // raw segments to append
+	values   []pair   // path parameters
+	params   []pair   // query parameters
+	fragment *string
+	user     *url.Userinfo
+}
+
+type pair struct{ name, value string }
+
+func lookupPair(pairs []pair, name string) (string, bool) {
+	for i := len(pairs) - 1; i >= 0; i-- {
+		if pairs[i].name == name {
+			return pairs[i].value, true
+		}
+	}
+	return "", false
+}
+
+// parseURL makes r.URL of r.raw and the parts as far as they are known; what
+// needs the client's defaults waits for resolve.
+func (r *Request) parseURL() {
+	if r.err != nil || r.URL == nil && strings.IndexByte(r.raw, '{') >= 0 && !r.expand(nil) {
+		return
+	}
+	if r.URL == nil {
+		u, err := parseURL(r.raw)
+		if err != nil {
+			r.fail(opError(opBuild, err))
+			return
+		}
+		r.URL = u
+	}
+	r.applyParts()
+}
+
+// applyParts works the given parts into r.URL, once. The URL is copied first:
+// the caller may share it.
+func (r *Request) applyParts() {
+	p := &r.parts
+	if len(p.path) == 0 && len(p.params) == 0 && p.fragment == nil && p.user == nil {
+		return
+	}
+	u := *r.URL
+	for _, s := range p.path {
+		appendSegment(&u, s)
+	}
+	u.RawQuery = appendQuery(u.RawQuery, p.params)
+	if p.fragment != nil {
+		u.Fragment, u.RawFragment = *p.fragment, ""
+	}
+	if p.user != nil {
+		u.User = p.user
+	}
+	r.URL = &u
+	p.path, p.params, p.fragment, p.user = nil, nil, nil, nil
+}
+
+// expand replaces {name} in r.raw. It reports whether all are replaced; with
+// defaults given, a name without a value is an error.
+func (r *Request) expand(defaults []pair) bool {
+	out, missing, err := expandTemplate(r.raw, func(name string) (string, bool) {
+		if v, ok := lookupPair(r.parts.values, name); ok {
+			return v, true
+		}
+		return lookupPair(defaults, name)
+	})
+	if err != nil {
+		r.fail(opError(opBuild, err))
+		return false
+	}
+	if missing != "" {
+		return false
+	}
+	r.raw = out
+	return true
+}
+
+// expandTemplate replaces {name} by the escaped value and {name...} by one whose
+// slashes stay; it returns the first name without a value.
+func expandTemplate(raw string, value func(string) (string, bool)) (out, missing string, err error) {
+	var b strings.Builder
+	for rest := raw; ; {
+		open := strings.IndexByte(rest, '{')
+		if open < 0 {
+			b.WriteString(rest)
+			return b.String(), "", nil
+		}
+		end := strings.IndexByte(rest[open:], '}')
+		if end < 0 {
+			return "", "", fmt.Errorf("URL %q: no } after {", redactRaw(raw))
+		}
+		name, slashes := strings.CutSuffix(rest[open+1:open+end], "...")
+		v, ok := value(name)
+		if !ok {
+			return "", name, nil
+		}
+		b.WriteString(rest[:open])
+		if err := checkSegments(name, v, slashes); err != nil {
+			return "", "", err
+		}
+		if slashes {
+			b.WriteString(strings.ReplaceAll(url.PathEscape(v), "%2F", "/"))
+		} else {
+			b.WriteString(url.PathEscape(v))
+		}
+		rest = rest[open+end+1:]
+	}
+}
+
+// checkSegments refuses values that would change the path's shape: servers and
+// proxies resolve "." and ".." even when they are escaped.
+func checkSegments(name, v string, slashes bool) error {
+	segments := []string{v}
+	if slashes {
+		segments = strings.Split(v, "/")
+	}
+	for _, s := range segments {
+		if s == "." || s == ".." {
+			return fmt.Errorf("path parameter %q: value %q would climb the path", name, v)
+		}
+	}
+	if v == "" {
+		return fmt.Errorf("path parameter %q is empty", name)
+	}
+	return nil
+}
+
+// parseURL parses text as people write it: white space at the ends goes,
+// spaces and non-ASCII in the query are escaped, international host names
+// become ASCII.
+func parseURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(strings.Trim(raw, " \t"))
+	if err != nil {
+		if ue, ok := err.(*url.Error); ok {
+			err = ue.Err
+		}
+		return nil, fmt.Errorf("URL %q: %w", redactRaw(raw), err)
+	}
+	u.RawQuery = escapeQuery(u.RawQuery)
+	if err := normaliseHost(u); err != nil {
+		return nil, fmt.Errorf("URL %q: %w", redactRaw(raw), err)
+	}
+	return u, nil
+}
+
+// normaliseHost converts an international host name to ASCII (RFC 5891).
+func normaliseHost(u *url.URL) error {
+	host := u.Hostname()
+	if isASCII(host) {
+		return nil
+	}
+	ascii, err := idna.Lookup.ToASCII(host)
+	if err != nil {
+		return fmt.Errorf("host %q: %w", host, err)
+	}
+	if port := u.Port(); port != "" {
+		ascii += ":" + port
+	}
+	u.Host = ascii
+	return nil
+}
+
+func isASCII(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// escapeQuery escapes what may not stand in a query and leaves the rest, escaped
+// or not, byte for byte.
+func escapeQuery(q string) string {
+	bad := func(c byte) bool {
+		return c <= ' ' || c >= 0x7f || c == '"' || c == '<' || c == '>'
+	}
+	n := 0
+	for i := 0; i < len(q); i++ {
+		if bad(q[i]) {
+			n++
+		}
+	}
+	if n == 0 {
+		return q
+	}
+	const hex = "0123456789ABCDEF"
+	b := make([]byte, 0, len(q)+2*n)
+	for i := 0; i < len(q); i++ {
+		if c := q[i]; bad(c) {
+			b = append(b, '%', hex[c>>4], hex[c&15])
+		} else {
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
+
+func appendQuery(query string, params []pair) string {
+	if len(params) == 0 {
+		return query
+	}
+	var b strings.Builder
+	b.WriteString(query)
+	for _, p := range params {
+		if b.Len() > 0 && !strings.HasSuffix(b.String(), "&") {
+			b.WriteByte('&')
+		}
+		b.WriteString(url.QueryEscape(p.name))
+		b.WriteByte('=')
+		b.WriteString(url.QueryEscape(p.value))
+	}
+	return b.String()
+}
+
+// appendSegment adds one path segment, its slashes escaped.
+func appendSegment(u *url.URL, segment string) {
+	escaped := strings.TrimSuffix(u.EscapedPath(), "/") + "/" + url.PathEscape(segment)
+	u.RawPath = escaped
+	u.Path = strings.TrimSuffix(u.Path, "/") + "/" + segment
+}
+
+// joinBase resolves ref against the client's base URL: a ref with a host keeps
+// its own; the path is joined by the rule of the last segment ("/dir/f" + "x" =
+// "/dir/x"), a path with a leading slash replaces the base's, an empty one takes
+// it; of the query and the fragment ref's own keys win.
+func joinBase(base, ref *url.URL) *url.URL {
+	if ref.Scheme != "" && ref.Host != "" {
+		return ref
+	}
+	u := *ref
+	if u.Scheme == "" {
+		u.Scheme = base.Scheme
+	}
+	if u.Host == "" {
+		u.Host = base.Host
+		if u.User == nil {
+			u.User = base.User
+		}
+		u.Path, u.RawPath = joinPath(base, ref)
+	}
+	u.RawQuery = mergeQuery(ref.RawQuery, base.RawQuery)
+	if u.Fragment == "" {
+		u.Fragment, u.RawFragment = base.Fragment, base.RawFragment
+	}
+	return &u
+}
+
+func joinPath(base, ref *url.URL) (path, rawPath string) {
+	switch {
+	case ref.Path == "":
+		return base.Path, base.RawPath
+	case strings.HasPrefix(ref.Path, "/"):
+		return ref.Path, ref.RawPath
+	}
+	lastSlash := strings.LastIndexByte(base.EscapedPath(), '/')
+	dir := "/"
+	if lastSlash >= 0 {
+		dir = base.EscapedPath()[:lastSlash+1]
+	}
+	joined := (&url.URL{Path: "/"}).ResolveReference(&url.URL{Path: "/"})
+	if err := setEscapedPath(joined, dir+ref.EscapedPath()); err != nil {
+		return ref.Path, ref.RawPath
+	}
+	return joined.Path, joined.RawPath
+}
+
+func setEscapedPath(u *url.URL, escaped string) error {
+	path, err := url.PathUnescape(escaped)
+	if err != nil {
+		return err
+	}
+	u.Path, u.RawPath = path, escaped
+	return nil
+}
+
+// mergeQuery appends those pairs of base whose names own does not have.
+func mergeQuery(own, base string) string {
+	if base == "" {
+		return own
+	}
+	if own == "" {
+		return base
+	}
+	have := make(map[string]bool)
+	for p := range strings.SplitSeq(own, "&") {
+		name, _, _ := strings.Cut(p, "=")
+		have[name] = true
+	}
+	out := own
+	for p := range strings.SplitSeq(base, "&") {
+		if name, _, _ := strings.Cut(p, "="); !have[name] {
+			out += "&" + p
+		}
+	}
+	return out
+}
+
+// originOf returns scheme, host and port of u in one comparable form (RFC 6454).
+func originOf(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		switch u.Scheme {
+		case "http", "ws":
+			port = "80"
+		case "https", "wss":
+			port = "443"
+		}
+	}
+	return strings.ToLower(u.Scheme) + "://" + strings.ToLower(u.Hostname()) + ":" + port
+}
+
+// checkHost refuses host names that no resolver should be asked for.
+func checkHost(host string) error {
+	if host == "" {
+		return fmt.Errorf("no host")
+	}
+	if strings.IndexByte(host, ':') >= 0 {
+		if _, err := netip.ParseAddr(host); err != nil {
+			return fmt.Errorf("host %q is no IPv6 address", host)
+		}
+		return nil
+	}
+	for i := 0; i < len(host); i++ {
+		switch c := host[i]; {
+		case c == '-', c == '.', c == '_', c == '~', '0' <= c && c <= '9', 'a' <= c|0x20 && c|0x20 <= 'z':
+		default:
+			return fmt.Errorf("host %q: character %q is not allowed", host, c)
+		}
+	}
+	return nil
+}
