@@ -1,0 +1,88 @@
+package content
+
+import (
+	"slices"
+
+	"github.com/godwit-go/godwit/header"
+)
+
+// WithType returns c with another Content-Type; "" sends none. All else stays:
+// the reader, bytes in memory, trailers.
+func WithType(c Content, contentType string) Content {
+	return keepTrailers(typed{c, contentType}, c)
+}
+
+type typed struct {
+	Content
+	contentType string
+}
+
+var _ Byteser = typed{}
+
+func (c typed) ContentType() string   { return c.contentType }
+func (c typed) Bytes() ([]byte, bool) { return BytesOf(c.Content) }
+func (c typed) inner() Content        { return c.Content }
+
+// WithTrailers returns c followed by trailer fields (RFC 9110 §6.5). names are
+// announced before the body; f is called once the body is at its end, in the
+// goroutine that sends it, and again if the body is sent again. Trailers need a
+// body of unknown length on HTTP/1.1, so ContentLength is -1.
+func WithTrailers(c Content, names []string, f func() header.Header) Content {
+	return &trailing{Content: unsized{c}, names: slices.Clone(names), f: f}
+}
+
+type unsized struct{ Content }
+
+func (unsized) ContentLength() int64 { return -1 }
+func (c unsized) inner() Content     { return c.Content }
+
+type trailing struct {
+	Content
+	names []string
+	f     func() header.Header
+}
+
+var (
+	_ Byteser   = (*trailing)(nil)
+	_ Trailerer = (*trailing)(nil)
+)
+
+func (c *trailing) TrailerNames() []string { return c.names }
+func (c *trailing) Bytes() ([]byte, bool)  { return BytesOf(c.Content) }
+func (c *trailing) inner() Content         { return c.Content }
+
+func (c *trailing) Trailers() header.Header {
+	if c.f == nil {
+		return header.Header{}
+	}
+	return c.f()
+}
+
+// keepTrailers returns outer, which wraps c, with c's trailers if it has any. A
+// wrapper that always had the methods would announce trailers that nobody has.
+func keepTrailers(outer, c Content) Content {
+	if t, ok := c.(Trailerer); ok {
+		return &trailing{outer, t.TrailerNames(), t.Trailers}
+	}
+	return outer
+}
+
+// wrapper is a Content around another one.
+type wrapper interface{ inner() Content }
+
+// checker is a Content that can tell without opening that it cannot be opened.
+type checker interface{ check() error }
+
+// check looks through wrappers for a reason why c cannot be opened.
+func check(c Content) error {
+	for {
+		if k, ok := c.(checker); ok {
+			return k.check()
+		}
+		w, ok := c.(wrapper)
+		if !ok {
+			return nil
+		}
+		c = w.inner()
+	}
+}
