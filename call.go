@@ -178,14 +178,19 @@ func (c *Call) setOpen(b *baseBody) {
 }
 
 // closeOpen closes what an interceptor forgot: a branch holds one response.
-func (c *Call) closeOpen() {
+func (c *Call) closeOpen() { c.closeOthers(nil) }
+
+// closeOthers does so unless it is the one to be kept.
+func (c *Call) closeOthers(keep *baseBody) {
 	c.mu.Lock()
 	b := c.open
+	if b == keep {
+		c.mu.Unlock()
+		return
+	}
 	c.open = nil
 	c.mu.Unlock()
-	if b != nil {
-		b.Close()
-	}
+	b.Close()
 }
 
 type callKey struct{}

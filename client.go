@@ -262,6 +262,7 @@ func (call *Call) run(ctx context.Context, noRequest bool) (*Response, error) {
 		call.finish(nil)
 		return resp, nil
 	}
+	call.closeOthers(resp.base)
 	body := newUserBody(resp, call.mode != scoped)
 	resp.Body = body
 	resp.OnClose(call.finish)

@@ -281,26 +281,41 @@ func TestErrorsBeforeIO(t *testing.T) {
 		"relative URL":       func() error { _, err := godwit.Get[string](ctx, c, "users"); return err },
 		"scheme":             func() error { _, err := godwit.Get[string](ctx, c, "ftp://example.org"); return err },
 		"missing path param": func() error { _, err := godwit.Get[string](ctx, c, base+"/{id}"); return err },
-		"climbing param":     func() error { _, err := godwit.Get[string](ctx, c, base+"/{id}", godwit.PathParam("id", "..")); return err },
-		"method":             func() error { _, err := c.Do(ctx, godwit.NewRequest("GE T", base)); return err },
-		"field name":         func() error { _, err := godwit.Get[string](ctx, c, base, godwit.Header("a b", "c")); return err },
-		"field value":        func() error { _, err := godwit.Get[string](ctx, c, base, godwit.Header("a", "b\r\nc: d")); return err },
-		"NUL in value":       func() error { _, err := godwit.Get[string](ctx, c, base, godwit.Header("a", "b\x00")); return err },
+		"climbing param": func() error {
+			_, err := godwit.Get[string](ctx, c, base+"/{id}", godwit.PathParam("id", ".."))
+			return err
+		},
+		"method":       func() error { _, err := c.Do(ctx, godwit.NewRequest("GE T", base)); return err },
+		"field name":   func() error { _, err := godwit.Get[string](ctx, c, base, godwit.Header("a b", "c")); return err },
+		"field value":  func() error { _, err := godwit.Get[string](ctx, c, base, godwit.Header("a", "b\r\nc: d")); return err },
+		"NUL in value": func() error { _, err := godwit.Get[string](ctx, c, base, godwit.Header("a", "b\x00")); return err },
 		"field set by hand": func() error {
 			req := godwit.NewRequest("GET", base)
 			req.Header.Set("X", "a\nb")
 			_, err := c.Do(ctx, req)
 			return err
 		},
-		"transfer-encoding": func() error { _, err := godwit.Get[string](ctx, c, base, godwit.Header("Transfer-Encoding", "chunked")); return err },
-		"upgrade":           func() error { _, err := godwit.Get[string](ctx, c, base, godwit.Header("Upgrade", "h2c")); return err },
-		"two hosts":         func() error { _, err := godwit.Get[string](ctx, c, base, godwit.AddHeader("Host", "a", "b")); return err },
-		"wrong length":      func() error { _, err := godwit.Post[string](ctx, c, base, "abc", godwit.Header("Content-Length", "4")); return err },
-		"timeout":           func() error { _, err := godwit.Get[string](ctx, c, base, godwit.Timeout(0)); return err },
-		"cookie":            func() error { _, err := godwit.Get[string](ctx, c, base, godwit.Cookie("a", "b;c")); return err },
-		"nil request":       func() error { _, err := c.Do(ctx, nil); return err },
-		"done context":      func() error { _, err := godwit.Get[string](cancelled, c, base); return err },
-		"upgrade by Do":     func() error { _, err := c.Do(ctx, godwit.NewRequest("POST", base, godwit.Body(make(chan int)))); return err },
+		"transfer-encoding": func() error {
+			_, err := godwit.Get[string](ctx, c, base, godwit.Header("Transfer-Encoding", "chunked"))
+			return err
+		},
+		"upgrade": func() error { _, err := godwit.Get[string](ctx, c, base, godwit.Header("Upgrade", "h2c")); return err },
+		"two hosts": func() error {
+			_, err := godwit.Get[string](ctx, c, base, godwit.AddHeader("Host", "a", "b"))
+			return err
+		},
+		"wrong length": func() error {
+			_, err := godwit.Post[string](ctx, c, base, "abc", godwit.Header("Content-Length", "4"))
+			return err
+		},
+		"timeout":      func() error { _, err := godwit.Get[string](ctx, c, base, godwit.Timeout(0)); return err },
+		"cookie":       func() error { _, err := godwit.Get[string](ctx, c, base, godwit.Cookie("a", "b;c")); return err },
+		"nil request":  func() error { _, err := c.Do(ctx, nil); return err },
+		"done context": func() error { _, err := godwit.Get[string](cancelled, c, base); return err },
+		"upgrade by Do": func() error {
+			_, err := c.Do(ctx, godwit.NewRequest("POST", base, godwit.Body(make(chan int))))
+			return err
+		},
 	} {
 		err := call()
 		ge, ok := errors.AsType[*godwit.Error](err)

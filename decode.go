@@ -14,7 +14,6 @@ import (
 	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/header"
-	"github.com/godwit-go/godwit/pipeline"
 )
 
 // None as the type of a typed call says that the body is of no interest. A bad
@@ -147,7 +146,7 @@ func needsCodec(target any) bool {
 }
 
 // parse is phase Parse: the types that need no codec.
-func (b *builtins) parse(ctx context.Context, d *Decoding, next pipeline.Handler[*Decoding, bool]) (bool, error) {
+func (b *builtins) parse(ctx context.Context, d *Decoding, next DecodeHandler) (bool, error) {
 	switch t := d.Target.(type) {
 	case *None:
 		return true, nil
@@ -209,7 +208,7 @@ func parseScalar(d *Decoding, v reflect.Value) error {
 
 // decodeByCodec is the last of phase Transform. An empty body is the zero value
 // of types that have an empty one, and an error for others.
-func (b *builtins) decodeByCodec(ctx context.Context, d *Decoding, next pipeline.Handler[*Decoding, bool]) (bool, error) {
+func (b *builtins) decodeByCodec(ctx context.Context, d *Decoding, next DecodeHandler) (bool, error) {
 	client := d.Response.client()
 	if len(d.Data) == 0 {
 		switch reflect.TypeOf(d.Target).Elem().Kind() {

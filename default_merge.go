@@ -2,8 +2,8 @@ package godwit
 
 import (
 	"context"
-	"errors"
 	"slices"
+	"strings"
 
 	"github.com/godwit-go/godwit/header"
 )
@@ -78,46 +78,69 @@ func (b *builtins) accept(c *Client, req *Request) string {
 // resolve completes the URL: path parameters and the base that only the client
 // knows, then the client's query parameters.
 func (r *Request) resolve(d *Request) error {
-	if r.URL == nil {
-		if !r.expand(d.parts.values) && r.err == nil {
-			_, missing, _ := expandTemplate(r.raw, func(name string) (string, bool) {
-				if v, ok := lookupPair(r.parts.values, name); ok {
-					return v, true
-				}
-				return lookupPair(d.parts.values, name)
-			})
-			r.fail(buildErrorf("URL %q: no value for {%s}; give one with godwit.PathParam", redactRaw(r.raw), missing))
+	value := func(name string) (string, bool) {
+		if v, ok := lookupPair(r.parts.values, name); ok {
+			return v, true
 		}
+		return lookupPair(d.parts.values, name)
+	}
+	if r.URL == nil {
+		r.raw = r.expand(r.raw, value)
 		r.parseURL()
 	} else {
 		r.applyParts()
-	}
-	if r.err != nil {
-		return r.err
 	}
 	base := r.parts.base
 	if base == "" {
 		base = d.parts.base
 	}
-	if base != "" && (r.URL.Scheme == "" || r.URL.Host == "") {
-		b, err := parseURL(base)
-		if err != nil {
-			return opError(opBuild, errors.Join(errors.New("BaseURL"), err))
-		}
-		if b.Scheme == "" || b.Host == "" {
-			return buildErrorf("BaseURL %q needs a scheme and a host", redactRaw(base))
-		}
+	if r.err == nil && base != "" && (r.URL.Scheme == "" || r.URL.Host == "") {
+		r.join(r.expand(base, value))
+	}
+	if r.err != nil {
+		return r.err
+	}
+	r.resolveDefaults(d)
+	return nil
+}
+
+// expand replaces {name}s in a URL; one without a value is an error.
+func (r *Request) expand(raw string, value func(string) (string, bool)) string {
+	if strings.IndexByte(raw, '{') < 0 {
+		return raw
+	}
+	out, missing, err := expandTemplate(raw, value)
+	switch {
+	case err != nil:
+		r.fail(opError(opBuild, err))
+	case missing != "":
+		r.fail(buildErrorf("URL %q: no value for {%s}; give one with godwit.PathParam", redactRaw(raw), missing))
+	}
+	return out
+}
+
+// join resolves r's relative URL against a base.
+func (r *Request) join(base string) {
+	if r.err != nil {
+		return
+	}
+	b, err := parseURL(base)
+	switch {
+	case err != nil:
+		r.fail(buildErrorf("BaseURL: %w", err))
+	case b.Scheme == "" || b.Host == "":
+		r.fail(buildErrorf("BaseURL %q needs a scheme and a host", redactRaw(base)))
+	default:
 		r.URL = joinBase(b, r.URL)
 	}
-	return r.resolveDefaults(d)
 }
 
 // resolveDefaults adds the client's query parameters, fragment and user info
 // where the request has none.
-func (r *Request) resolveDefaults(d *Request) error {
+func (r *Request) resolveDefaults(d *Request) {
 	p := &d.parts
 	if len(p.params) == 0 && p.fragment == nil && p.user == nil {
-		return nil
+		return
 	}
 	u := *r.URL
 	if len(p.params) > 0 {
@@ -130,7 +153,6 @@ func (r *Request) resolveDefaults(d *Request) error {
 		u.User = p.user
 	}
 	r.URL = &u
-	return nil
 }
 
 // addCookies writes the request's own cookies and those defaults whose names it

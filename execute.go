@@ -90,8 +90,9 @@ func (c *Client) fill(w *engine.Request, call *Call, req *Request) error {
 // an engine that has no deadlines the call's context keeps the time.
 func (c *Call) fillDeadline(w *engine.Request, req *Request, can engine.Capabilities) {
 	c.ctx.mu.Lock()
-	w.Deadline, w.DeadlineLimit, w.DeadlineKind = c.ctx.deadline, c.ctx.limit, c.ctx.kind
-	if !can.Has(engine.RequestTimeout) && !c.ctx.deadline.IsZero() {
+	if can.Has(engine.RequestTimeout) {
+		w.Deadline, w.DeadlineLimit, w.DeadlineKind = c.ctx.deadline, c.ctx.limit, c.ctx.kind
+	} else {
 		c.ctx.arm()
 	}
 	c.ctx.mu.Unlock()

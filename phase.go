@@ -90,6 +90,9 @@ type (
 	// once it was given to next; it either returns what next returned, or closes
 	// it (Discard) before it sends again or returns something else.
 	Interceptor = pipeline.Interceptor[*Request, *Response]
+	// DecodeHandler is a stage of the Decode pipeline: it sets what d.Target
+	// points to and returns true, or returns false.
+	DecodeHandler = pipeline.Handler[*Decoding, bool]
 	// DecodeInterceptor stands around the Decode pipeline: it sets d.Target and
 	// returns true, or leaves it to next.
 	DecodeInterceptor = pipeline.Interceptor[*Decoding, bool]

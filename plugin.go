@@ -151,7 +151,7 @@ func (s *Scope) TransformRequest(f func(ctx context.Context, req *Request) (cont
 // TransformResponse runs f in phase DecodeTransform to make a body into a value:
 // f sets what d.Target points to and returns true, or returns false.
 func (s *Scope) TransformResponse(f func(ctx context.Context, d *Decoding) (bool, error)) {
-	s.InterceptDecode(DecodeTransform, func(ctx context.Context, d *Decoding, next pipeline.Handler[*Decoding, bool]) (bool, error) {
+	s.InterceptDecode(DecodeTransform, func(ctx context.Context, d *Decoding, next DecodeHandler) (bool, error) {
 		if ok, err := f(ctx, d); ok || err != nil {
 			return ok, err
 		}

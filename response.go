@@ -175,7 +175,11 @@ func (r *Response) Save() error {
 	if r.call != nil {
 		limit = r.call.maxBody
 	}
-	data, err := readAll(r.Body, r.ContentLength, limit)
+	length := r.ContentLength
+	if r.request != nil && bodiless(r.request.Method, r.Status) {
+		length = -1 // what the header announces is not there
+	}
+	data, err := readAll(r.Body, length, limit)
 	if err != nil {
 		r.base.note(err)
 		r.Close()

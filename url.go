@@ -33,10 +33,13 @@ func lookupPair(pairs []pair, name string) (string, bool) {
 // parseURL makes r.URL of r.raw and the parts as far as they are known; what
 // needs the client's defaults waits for resolve.
 func (r *Request) parseURL() {
-	if r.err != nil || r.URL == nil && strings.IndexByte(r.raw, '{') >= 0 && !r.expand(nil) {
+	if r.err != nil {
 		return
 	}
 	if r.URL == nil {
+		if !r.expandOwn() {
+			return
+		}
 		u, err := parseURL(r.raw)
 		if err != nil {
 			r.fail(opError(opBuild, err))
@@ -45,6 +48,25 @@ func (r *Request) parseURL() {
 		r.URL = u
 	}
 	r.applyParts()
+}
+
+// expandOwn replaces {name}s by the request's own values and reports whether
+// that is all of them.
+func (r *Request) expandOwn() bool {
+	if strings.IndexByte(r.raw, '{') < 0 {
+		return true
+	}
+	out, missing, err := expandTemplate(r.raw, func(name string) (string, bool) {
+		return lookupPair(r.parts.values, name)
+	})
+	if err != nil {
+		r.fail(opError(opBuild, err))
+	}
+	if err != nil || missing != "" {
+		return false
+	}
+	r.raw = out
+	return true
 }
 
 // applyParts works the given parts into r.URL, once. The URL is copied first:
@@ -67,26 +89,6 @@ func (r *Request) applyParts() {
 	}
 	r.URL = &u
 	p.path, p.params, p.fragment, p.user = nil, nil, nil, nil
-}
-
-// expand replaces {name} in r.raw. It reports whether all are replaced; with
-// defaults given, a name without a value is an error.
-func (r *Request) expand(defaults []pair) bool {
-	out, missing, err := expandTemplate(r.raw, func(name string) (string, bool) {
-		if v, ok := lookupPair(r.parts.values, name); ok {
-			return v, true
-		}
-		return lookupPair(defaults, name)
-	})
-	if err != nil {
-		r.fail(opError(opBuild, err))
-		return false
-	}
-	if missing != "" {
-		return false
-	}
-	r.raw = out
-	return true
 }
 
 // expandTemplate replaces {name} by the escaped value and {name...} by one whose

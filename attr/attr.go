@@ -26,17 +26,15 @@ func (k *Key[T]) String() string { return k.name }
 
 // Get returns the value stored in b and whether there is one.
 func (k *Key[T]) Get(b Bag) (T, bool) {
-	if v, ok := b.load(k); ok {
-		return v.(T), true
-	}
-	var zero T
-	return zero, false
+	v, ok := b.load(k)
+	t, _ := v.(T) // a nil of an interface type has no dynamic type
+	return t, ok
 }
 
 // Or returns the value stored in b, or fallback.
 func (k *Key[T]) Or(b Bag, fallback T) T {
-	if v, ok := b.load(k); ok {
-		return v.(T)
+	if v, ok := k.Get(b); ok {
+		return v
 	}
 	return fallback
 }
@@ -49,18 +47,17 @@ func (k *Key[T]) Delete(b Bag) { b.remove(k) }
 
 // Take removes the value from b and returns it.
 func (k *Key[T]) Take(b Bag) (T, bool) {
-	v, ok := k.Get(b)
-	if ok {
-		k.Delete(b)
-	}
-	return v, ok
+	v, ok := b.take(k)
+	t, _ := v.(T)
+	return t, ok
 }
 
 // GetOrSet returns the value stored in b; if there is none it stores and
 // returns what make returns. On a [Shared] bag the whole step is atomic, and
 // make must not use the same bag.
 func (k *Key[T]) GetOrSet(b Bag, make func() T) T {
-	return b.loadOrStore(k, func() any { return make() }).(T)
+	v, _ := b.loadOrStore(k, func() any { return make() }).(T)
+	return v
 }
 
 // Bag is a store of attributes: [*Attributes] or [*Shared].
@@ -68,6 +65,7 @@ type Bag interface {
 	load(key any) (any, bool)
 	store(key, value any)
 	remove(key any)
+	take(key any) (any, bool)
 	loadOrStore(key any, make func() any) any
 }
 
@@ -139,6 +137,12 @@ func (a *Attributes) remove(key any) {
 	a.head = without(a.head, key)
 }
 
+func (a *Attributes) take(key any) (any, bool) {
+	v, ok := a.load(key)
+	a.remove(key)
+	return v, ok
+}
+
 func without(n *node, key any) *node {
 	if n.key == key {
 		return n.next
@@ -185,6 +189,12 @@ func (s *Shared) remove(key any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.set.remove(key)
+}
+
+func (s *Shared) take(key any) (any, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.set.take(key)
 }
 
 func (s *Shared) loadOrStore(key any, make func() any) any {

@@ -181,3 +181,19 @@ func TestNoAllocationsToRead(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func TestReplace(t *testing.T) {
+	a, b := attr.NewKey[int]("a"), attr.NewKey[int]("b")
+	var shared attr.Shared
+	a.Set(&shared, 1)
+	var set attr.Attributes
+	b.Set(&set, 2)
+	shared.Replace(set)
+	if _, ok := a.Get(&shared); ok || b.Or(&shared, 0) != 2 {
+		t.Errorf("after Replace: %v", shared.Snapshot())
+	}
+	b.Set(&shared, 3)
+	if b.Or(&set, 0) != 2 {
+		t.Error("a change went through to what was given to Replace")
+	}
+}

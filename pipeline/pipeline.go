@@ -28,9 +28,15 @@ type Pipeline[P ~string, In, Out any] struct {
 }
 
 type phase[P ~string, In, Out any] struct {
-	name   P
-	custom bool
-	steps  []step[In, Out]
+	name  P
+	place place[P] // of a custom phase
+	steps []step[In, Out]
+}
+
+// place is where a custom phase was put; its zero value is a phase from New.
+type place[P ~string] struct {
+	anchor P
+	side   int // -1 = before the anchor, 1 = after it
 }
 
 type step[In, Out any] struct {
@@ -51,28 +57,44 @@ func New[P ~string, In, Out any](phases ...P) *Pipeline[P, In, Out] {
 	return p
 }
 
-// InsertBefore adds a phase just outside anchor. Adding a phase that exists
-// already at the same anchor is no error: plugins may share one.
-func (p *Pipeline[P, In, Out]) InsertBefore(anchor, name P) error { return p.insert(anchor, name, 0) }
+// InsertBefore adds a phase just outside anchor. Several phases beside one
+// anchor stand in the order of their names, so that the order of adding does not
+// matter; adding one again at the same place is no error: plugins may share it.
+func (p *Pipeline[P, In, Out]) InsertBefore(anchor, name P) error {
+	return p.insert(name, place[P]{anchor, -1})
+}
 
-// InsertAfter adds a phase just inside anchor.
-func (p *Pipeline[P, In, Out]) InsertAfter(anchor, name P) error { return p.insert(anchor, name, 1) }
+// InsertAfter adds a phase just inside anchor: see [Pipeline.InsertBefore].
+func (p *Pipeline[P, In, Out]) InsertAfter(anchor, name P) error {
+	return p.insert(name, place[P]{anchor, 1})
+}
 
-func (p *Pipeline[P, In, Out]) insert(anchor, name P, offset int) error {
+func (p *Pipeline[P, In, Out]) insert(name P, at place[P]) error {
 	if p.frozen {
 		return fmt.Errorf("pipeline: phase %q comes too late: the pipeline is built", name)
 	}
-	at := p.index(anchor)
-	if at < 0 {
-		return fmt.Errorf("pipeline: no phase %q to put %q beside; there are: %s", anchor, name, p.names())
+	anchor := p.index(at.anchor)
+	if anchor < 0 {
+		return fmt.Errorf("pipeline: no phase %q to put %q beside; there are: %s", at.anchor, name, p.names())
 	}
 	if i := p.index(name); i >= 0 {
-		if !p.phases[i].custom {
-			return fmt.Errorf("pipeline: phase %q exists already", name)
+		if p.phases[i].place != at {
+			return fmt.Errorf("pipeline: phase %q exists already, at another place", name)
 		}
 		return nil
 	}
-	p.phases = slices.Insert(p.phases, at+offset, &phase[P, In, Out]{name: name, custom: true})
+	i := anchor
+	if at.side > 0 {
+		i++
+		for i < len(p.phases) && p.phases[i].place == at && p.phases[i].name < name {
+			i++
+		}
+	} else {
+		for i > 0 && p.phases[i-1].place == at && p.phases[i-1].name > name {
+			i--
+		}
+	}
+	p.phases = slices.Insert(p.phases, i, &phase[P, In, Out]{name: name, place: at})
 	return nil
 }
 

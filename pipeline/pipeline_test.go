@@ -215,3 +215,19 @@ func TestRunningAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func TestThenWithout(t *testing.T) {
+	p := newLine("A", "B", "C")
+	for _, at := range []phase{"A", "B", "C"} {
+		add(t, p, at, "x", string(at))
+	}
+	for want, run := range map[string]pipeline.Handler[string, string]{
+		"A>B>C>!<C<B<A": p.Then(end),
+		"A>C>!<C<A":     p.Then(end, "B"),
+		"B>!<B":         p.Then(end, "C", "A", "none such"),
+	} {
+		if got, err := run(t.Context(), ""); got != want || err != nil {
+			t.Errorf("ran %q, %v, want %q", got, err, want)
+		}
+	}
+}

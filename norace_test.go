@@ -1,0 +1,5 @@
+//go:build !race
+
+package godwit_test
+
+const raceEnabled = false

@@ -1,0 +1,172 @@
+package godwit_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/godwit-go/godwit"
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/engine/mock"
+)
+
+// virtual runs f in a bubble with a client on a mock engine.
+func virtual(t *testing.T, handlers []mock.Handler, f func(t *testing.T, c *godwit.Client), opts ...godwit.ClientOption) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		eng := mock.New(handlers...)
+		defer eng.Close()
+		c := godwit.New(append([]godwit.ClientOption{godwit.WithEngineInstance(eng)}, opts...)...)
+		f(t, c)
+		c.Close()
+		if err := c.Join(t.Context()); err != nil {
+			t.Error(err)
+		}
+		eng.AssertBodiesClosed(t)
+	})
+}
+
+func wantTimeout(t *testing.T, err error, kind engine.TimeoutKind, started time.Time, after time.Duration) {
+	t.Helper()
+	te, ok := errors.AsType[*godwit.TimeoutError](err)
+	if !ok || te.Kind != kind {
+		t.Errorf("got %v, want a %s timeout", err, kind)
+		return
+	}
+	if !errors.Is(err, context.DeadlineExceeded) || !engine.IsTimeout(err) {
+		t.Errorf("%v is no DeadlineExceeded", err)
+	}
+	if took := time.Since(started); took != after {
+		t.Errorf("took %v, want %v", took, after)
+	}
+}
+
+func TestRequestTimeout(t *testing.T) {
+	virtual(t, answers(mock.Always(mock.Hang())), func(t *testing.T, c *godwit.Client) {
+		start := time.Now()
+		_, err := godwit.Get[string](t.Context(), c, base)
+		wantTimeout(t, err, engine.KindRequest, start, time.Minute)
+		start = time.Now()
+		_, err = godwit.Get[string](t.Context(), c, base, godwit.Timeout(time.Second))
+		wantTimeout(t, err, engine.KindRequest, start, time.Second)
+		start = time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		_, err = godwit.Get[string](ctx, c, base, godwit.Timeout(godwit.NoTimeout))
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Hour {
+			t.Errorf("NoTimeout: %v after %v", err, time.Since(start))
+		}
+	}, godwit.Timeout(time.Minute))
+}
+
+func TestRequestTimeoutCoversTheBody(t *testing.T) {
+	slow := mock.OK("0123456789").WithPace(1, time.Second)
+	virtual(t, answers(mock.Always(slow)), func(t *testing.T, c *godwit.Client) {
+		start := time.Now()
+		_, err := godwit.Get[string](t.Context(), c, base, godwit.Timeout(4500*time.Millisecond))
+		wantTimeout(t, err, engine.KindRequest, start, 4500*time.Millisecond)
+		start = time.Now()
+		err = c.Stream(t.Context(), godwit.NewRequest("GET", base, godwit.Timeout(4500*time.Millisecond)), func(r *godwit.Response) error {
+			_, err := io.ReadAll(r.Body)
+			return err
+		})
+		wantTimeout(t, err, engine.KindRequest, start, 4500*time.Millisecond)
+		if s, err := godwit.Get[string](t.Context(), c, base, godwit.Timeout(4500*time.Millisecond), godwit.TimeoutToHead()); err != nil || s != "0123456789" {
+			t.Errorf("TimeoutToHead: %q, %v", s, err)
+		}
+	})
+}
+
+func TestRequestTimeoutCoversAllHops(t *testing.T) {
+	hop := mock.Delay(3*time.Second, to(302, "/next"))
+	virtual(t, answers(mock.Always(hop)), func(t *testing.T, c *godwit.Client) {
+		start := time.Now()
+		_, err := godwit.Get[string](t.Context(), c, base, godwit.Timeout(10*time.Second))
+		wantTimeout(t, err, engine.KindRequest, start, 10*time.Second)
+	})
+}
+
+func TestAttemptTimeout(t *testing.T) {
+	virtual(t, answers(mock.Delay(3*time.Second, to(302, "/2")), mock.Delay(3*time.Second, to(302, "/3")), mock.Hang()), func(t *testing.T, c *godwit.Client) {
+		start := time.Now()
+		_, err := godwit.Get[string](t.Context(), c, base, godwit.AttemptTimeout(4*time.Second))
+		wantTimeout(t, err, engine.KindAttempt, start, 10*time.Second)
+	})
+}
+
+func TestEngineTimeouts(t *testing.T) {
+	for kind, opt := range map[engine.TimeoutKind]godwit.Option{
+		engine.KindPool:    godwit.PoolTimeout(time.Second),
+		engine.KindConnect: godwit.ConnectTimeout(time.Second),
+		engine.KindHeader:  godwit.HeaderTimeout(time.Second),
+		engine.KindIdle:    godwit.IdleTimeout(time.Second),
+	} {
+		virtual(t, answers(mock.Always(mock.Timeout(kind))), func(t *testing.T, c *godwit.Client) {
+			start := time.Now()
+			_, err := godwit.Get[string](t.Context(), c, base, opt)
+			wantTimeout(t, err, kind, start, time.Second)
+			start = time.Now()
+			_, err = godwit.Get[string](t.Context(), c.With(opt), base)
+			wantTimeout(t, err, kind, start, time.Second)
+		})
+	}
+}
+
+// TestContextKeepsTheDeadline: what waits in an interceptor ends with the call.
+func TestContextKeepsTheDeadline(t *testing.T) {
+	wait := godwit.Intercept(godwit.SendRetry, func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
+		if at, ok := ctx.Deadline(); !ok || time.Until(at) != time.Second {
+			t.Errorf("deadline in %v, %v", time.Until(at), ok)
+		}
+		derived, cancel := context.WithTimeout(ctx, time.Hour)
+		defer cancel()
+		<-derived.Done()
+		return nil, derived.Err()
+	})
+	virtual(t, nil, func(t *testing.T, c *godwit.Client) {
+		start := time.Now()
+		_, err := godwit.Get[string](t.Context(), c, base, godwit.Timeout(time.Second))
+		wantTimeout(t, err, engine.KindRequest, start, time.Second)
+	}, wait)
+}
+
+// TestDeadlineWithoutEngine: an engine without deadlines is ended by the context.
+func TestDeadlineWithoutEngine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := godwit.New(godwit.WithEngine(mock.Config{Handlers: answers(mock.Always(mock.Hang())), Capabilities: engine.AllCapabilities &^ engine.RequestTimeout}))
+		defer c.Close()
+		start := time.Now()
+		_, err := godwit.Get[string](t.Context(), c, base, godwit.Timeout(time.Second))
+		wantTimeout(t, err, engine.KindRequest, start, time.Second)
+	})
+}
+
+func TestUnsupported(t *testing.T) {
+	eng := func() *godwit.Client {
+		return godwit.New(godwit.WithEngine(mock.Config{Capabilities: engine.HTTP1}))
+	}
+	for capability, opt := range map[engine.Capabilities]godwit.Option{
+		engine.PoolTimeout:    godwit.PoolTimeout(time.Second),
+		engine.ConnectTimeout: godwit.ConnectTimeout(time.Second),
+		engine.HeaderTimeout:  godwit.HeaderTimeout(time.Second),
+		engine.IdleTimeout:    godwit.IdleTimeout(time.Second),
+		engine.RequestTimeout: godwit.AttemptTimeout(time.Second),
+		engine.NoStaleRetry:   godwit.NoStaleRetry(),
+		engine.RawHead:        godwit.RawHead(),
+		engine.RequestProxy:   godwit.Proxy("http://127.0.0.1:1"),
+		engine.UnixSocket:     godwit.UnixSocket("/nowhere"),
+		engine.Upgrade:        godwit.Upgrade("websocket"),
+		engine.ExpectContinue: godwit.Header("Expect", "100-continue"),
+	} {
+		c := eng()
+		_, err := c.Open(t.Context(), godwit.NewRequest("GET", base, opt))
+		ue, ok := errors.AsType[*godwit.UnsupportedError](err)
+		if !ok || ue.Capability != capability || ue.Engine != "mock" {
+			t.Errorf("%s: %v", capability, err)
+		}
+		c.Close()
+	}
+}

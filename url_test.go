@@ -1,0 +1,125 @@
+package godwit_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godwit-go/godwit"
+	"github.com/godwit-go/godwit/engine/mock"
+)
+
+func sentURL(t *testing.T, rawURL string, clientOpts []godwit.ClientOption, opts ...godwit.Option) string {
+	t.Helper()
+	c, eng := client(t, answers(mock.Always(mock.OK(""))), clientOpts...)
+	if _, err := c.Do(t.Context(), godwit.NewRequest("GET", rawURL, opts...)); err != nil {
+		return "error: " + err.Error()
+	}
+	return eng.Requests()[0].URL.String()
+}
+
+func TestBaseURL(t *testing.T) {
+	for _, row := range []struct{ base, url, want string }{
+		{"https://h/dir/f", "x", "https://h/dir/x"},
+		{"https://h/dir/f", "/x", "https://h/x"},
+		{"https://h/dir/f", "", "https://h/dir/f"},
+		{"https://h/dir/", "x/y", "https://h/dir/x/y"},
+		{"https://h/dir", "x", "https://h/x"},
+		{"https://h", "x", "https://h/x"},
+		{"https://h:8443/a/", "x", "https://h:8443/a/x"},
+		{"https://h/a/", "http://other/b", "http://other/b"},
+		{"https://h/a/", "//other.host/p", "https://other.host/p"},
+		{"https://h/a/?k=1&l=2", "x?k=9", "https://h/a/x?k=9&l=2"},
+		{"https://h/a/?k=1", "x", "https://h/a/x?k=1"},
+		{"https://h/a/", "x%2Fy", "https://h/a/x%2Fy"},
+		{"https://h/a%2Fb/", "x", "https://h/a%2Fb/x"},
+		{"https://h/a/#top", "x", "https://h/a/x#top"},
+		{"https://h/a/#top", "x#own", "https://h/a/x#own"},
+		{"https://h/a/", "x?q=%20+%41", "https://h/a/x?q=%20+%41"},
+	} {
+		if got := sentURL(t, row.url, []godwit.ClientOption{godwit.BaseURL(row.base)}); got != row.want {
+			t.Errorf("%s + %s = %s, want %s", row.base, row.url, got, row.want)
+		}
+	}
+	for _, bad := range []string{"h/dir", "/dir", "https://", "::"} {
+		if got := sentURL(t, "x", []godwit.ClientOption{godwit.BaseURL(bad)}); !strings.HasPrefix(got, "error: ") {
+			t.Errorf("base %q is accepted: %s", bad, got)
+		}
+	}
+}
+
+func TestURLParts(t *testing.T) {
+	type q struct {
+		Term string `form:"term"`
+		Page int    `form:"page,omitempty"`
+	}
+	var none *int
+	for name, row := range map[string]struct {
+		url  string
+		opts []godwit.Option
+		want string
+	}{
+		"path param":           {base + "/u/{id}/x", []godwit.Option{godwit.PathParam("id", "a/b ?#%")}, base + "/u/a%2Fb%20%3F%23%25/x"},
+		"path param, slashes":  {base + "/f/{p...}", []godwit.Option{godwit.PathParam("p", "a b/c")}, base + "/f/a%20b/c"},
+		"in the query":         {base + "/?q={q}", []godwit.Option{godwit.PathParam("q", "a&b")}, base + "/?q=a&b"},
+		"segments":             {base + "/a", []godwit.Option{godwit.Path("b/c", "d e")}, base + "/a/b%2Fc/d%20e"},
+		"segments after slash": {base + "/a/", []godwit.Option{godwit.Path("b")}, base + "/a/b"},
+		"param":                {base + "/?a=1", []godwit.Option{godwit.Param("b", "x y&z")}, base + "/?a=1&b=x+y%26z"},
+		"params of many kinds": {base + "/", []godwit.Option{godwit.Param("a", 1, true, []string{"x", "y"}, nil, none, 2*time.Second)}, base + "/?a=1&a=true&a=x&a=y&a=2s"},
+		"params of values":     {base + "/", []godwit.Option{godwit.Params(url.Values{"b": {"2"}, "a": {"1"}})}, base + "/?a=1&b=2"},
+		"params of a struct":   {base + "/", []godwit.Option{godwit.Params(q{Term: "x"})}, base + "/?term=x"},
+		"fragment":             {base + "/", []godwit.Option{godwit.Fragment("top")}, base + "/#top"},
+		"query kept":           {base + "/?a=%41&&b=c+d", nil, base + "/?a=%41&&b=c+d"},
+		"query escaped":        {base + "/?q=grün \"x\"", nil, base + "/?q=gr%C3%BCn%20%22x%22"},
+		"international host":   {"http://bücher.example/", nil, "http://xn--bcher-kva.example/"},
+		"IPv6":                 {"http://[::1]:8080/", nil, "http://[::1]:8080/"},
+		"space around":         {"  " + base + "/ ", nil, base + "/"},
+		"empty-valued key":     {base + "/?flag", nil, base + "/?flag"},
+	} {
+		if got := sentURL(t, row.url, nil, row.opts...); got != row.want {
+			t.Errorf("%s: %s, want %s", name, got, row.want)
+		}
+	}
+}
+
+func TestURLDefaults(t *testing.T) {
+	c := []godwit.ClientOption{godwit.BaseURL("https://h/{tenant}/"), godwit.PathParam("tenant", "acme"), godwit.Param("key", "k"), godwit.Param("page", 1)}
+	for _, row := range []struct{ url, want string }{
+		{"https://h/{tenant}/x", "https://h/acme/x?key=k&page=1"},
+		{"https://h/x?page=2", "https://h/x?page=2&key=k"},
+	} {
+		if got := sentURL(t, row.url, c); got != row.want {
+			t.Errorf("%s: %s, want %s", row.url, got, row.want)
+		}
+	}
+	if got := sentURL(t, "x", c); got != "https://h/acme/x?key=k&page=1" {
+		t.Errorf("parameter in the base: %s", got)
+	}
+	if got := sentURL(t, "https://h/{tenant}", c, godwit.PathParam("tenant", "own")); got != "https://h/own?key=k&page=1" {
+		t.Errorf("own path parameter: %s", got)
+	}
+}
+
+// FuzzURL: whatever the text, a request either fails before any I/O or has a
+// request target without white space and control characters.
+func FuzzURL(f *testing.F) {
+	for _, s := range []string{base, "http://[::1]/", "//x", "a b", "http://h/?q=\x7f", "http://h/{x}", "http://ü/", "http://a:b@c/%zz", "http://h:99999/"} {
+		f.Add(s, "v")
+	}
+	eng := mock.Serve(mock.OK(""))
+	c := godwit.New(godwit.WithEngineInstance(eng), godwit.BaseURL("http://base/a/"))
+	f.Fuzz(func(t *testing.T, raw, value string) {
+		defer eng.Reset()
+		eng.Enqueue(mock.Always(mock.OK("")))
+		c.Do(t.Context(), godwit.NewRequest("GET", raw, godwit.PathParam("x", value), godwit.Param("p", value)))
+		for _, r := range eng.Requests() {
+			target := r.URL.Host + r.URL.RequestURI()
+			for i := range len(target) {
+				if target[i] <= ' ' || target[i] >= 0x7f {
+					t.Errorf("%q, %q: sent %q", raw, value, target)
+				}
+			}
+		}
+	})
+}
