@@ -42,6 +42,7 @@ func TestParallel(t *testing.T) {
 		var running, most atomic.Int32
 		gate := make(chan struct{})
 		go func() {
+			synctest.Wait() // until all that may run at once do
 			for range 100 {
 				gate <- struct{}{}
 			}

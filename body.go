@@ -110,6 +110,12 @@ func (b *baseBody) onEnd(f func(error)) {
 	f(err)
 }
 
+// closeOnAbort closes a body, and the connection that was upgraded, when the
+// call's context ends.
+type closeOnAbort struct{ base *baseBody }
+
+func (c closeOnAbort) Abort(error) { c.base.Close() }
+
 // drain reads what is left if that is little and known, then closes.
 func (b *baseBody) drain() {
 	left := b.length - b.read

@@ -263,9 +263,13 @@ func (call *Call) run(ctx context.Context, noRequest bool) (*Response, error) {
 		return resp, nil
 	}
 	call.closeOthers(resp.base)
-	body := newUserBody(resp, call.mode != scoped)
-	resp.Body = body
+	// An upgraded connection may outlive the Response in the caller's hands, so
+	// that its being forgotten says nothing.
+	resp.Body = newUserBody(resp, call.mode != scoped && resp.upgraded == nil)
 	resp.OnClose(call.finish)
+	if resp.upgraded != nil {
+		call.ctx.AddAborter(closeOnAbort{resp.base})
+	}
 	return resp, nil
 }
 

@@ -37,7 +37,7 @@ func (c *Client) execute(ctx context.Context, req *Request) (*Response, error) {
 	}
 	resp := call.received(req, answer)
 	resp.RequestTime, resp.ResponseTime = sent, time.Now()
-	if wire.HeadOnly {
+	if wire.HeadOnly || answer.Upgraded != nil {
 		call.ctx.dropDeadline()
 	}
 	emit(ctx, req, Received{call, resp})
@@ -231,6 +231,9 @@ func (c *Call) received(req *Request, answer *engine.Response) *Response {
 		ContentLength: answer.ContentLength, Body: base,
 		call: c, request: req, base: base, trailer: answer.Trailer,
 		upgraded: answer.Upgraded, conn: answer.Conn, reused: answer.Reused, rawHead: answer.RawHead,
+	}
+	if conn := answer.Upgraded; conn != nil {
+		base.onEnd(func(error) { conn.Close() })
 	}
 	c.mu.Lock()
 	c.open, c.wireHead = base, answer.Header.View()

@@ -99,7 +99,7 @@ func (r *Response) Text() string {
 }
 
 // Upgraded returns the raw connection after a 101 or a 2xx answer to CONNECT,
-// else nil. Whoever takes it closes it.
+// else nil. It is closed with the response, and when the call's context ends.
 func (r *Response) Upgraded() io.ReadWriteCloser { return r.upgraded }
 
 // RawHead returns the bytes of the response's head if the request asked for
