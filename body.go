@@ -221,13 +221,20 @@ func (s *userBodyState) ended(err error) error {
 		s.base.fire(nil)
 		return err
 	}
-	if cause := s.call.ctx.forced(); cause != nil && !errors.Is(err, cause) {
-		err = opError(engine.OpReceive, &endedError{cause, s.call.ctx.Err()})
-	}
-	err = envelope(s.call, s.request, s.call.explain(bodyError(err)))
+	err = envelope(s.call, s.request, s.call.explainBody(err))
+	emit(&s.call.ctx, s.request, ReceiveFailed{s.call, err})
 	s.base.note(err)
 	s.base.fire(err)
 	return err
+}
+
+// explainBody does so for a failed read of a body: a call that was ended from
+// outside closes its body, and the read then only tells of that.
+func (c *Call) explainBody(err error) error {
+	if cause := c.ctx.forced(); cause != nil && !errors.Is(err, cause) {
+		return opError(engine.OpReceive, &endedError{cause, c.ctx.Err()})
+	}
+	return c.explain(bodyError(err))
 }
 
 // bodyError gives an error of a read its phase if it has none.

@@ -218,17 +218,20 @@ func (c *Client) RoundTrip(ctx context.Context, req *Request) (*Response, error)
 
 // start is the door: every call comes in here, and its error is wrapped here.
 func (c *Client) start(ctx context.Context, req *Request, how mode) (*Response, error) {
-	call := newCall(c, how)
-	if req != nil {
-		call.request = *req
-		call.request.Header = req.Header.View()
-	}
+	call := &Call{client: c, mode: how}
+	call.take(req)
 	return call.run(ctx, req == nil)
 }
 
-func newCall(c *Client, how mode) *Call {
-	call := &Call{client: c, mode: how}
-	return call
+// take makes the call's working copy of a request, which may itself come from an
+// earlier response.
+func (call *Call) take(req *Request) {
+	if req == nil {
+		return
+	}
+	call.request = *req
+	call.request.Header = req.Header.View()
+	call.request.target, call.request.attempt = nil, deadline{}
 }
 
 // run carries the call out.

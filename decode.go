@@ -60,7 +60,7 @@ func decodeInto(ctx context.Context, resp *Response, target any) error {
 		req = new(Request)
 	}
 	if resp.call != nil {
-		emit(resp.call.Context(), req, ReceiveFailed{resp.call, resp, err})
+		emit(resp.call.Context(), req, ReceiveFailed{resp.call, err})
 		err = resp.call.client.handleError(ctx, req, err)
 	}
 	return envelope(resp.call, req, err)

@@ -1,11 +1,15 @@
 package godwit
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
+	"os"
+	"path"
 	"strings"
 
 	"github.com/godwit-go/godwit/content"
@@ -54,6 +58,12 @@ func (b *builtins) contentOf(c *Client, req *Request) (content.Content, error) {
 		return content.Bytes(body, "application/json"), nil
 	case url.Values:
 		return content.Form(body), nil
+	case *os.File:
+		return content.OSFile(body), nil
+	case *bytes.Buffer:
+		return content.Bytes(body.Bytes(), "application/octet-stream"), nil
+	case section:
+		return sectionContent(body), nil
 	case io.Reader:
 		length := int64(-1)
 		if n, ok, err := header.ContentLength(req.Header); ok && err == nil {
@@ -68,6 +78,22 @@ func (b *builtins) contentOf(c *Client, req *Request) (content.Content, error) {
 		return content.Writer(body, "application/octet-stream", -1), nil
 	}
 	return encodeByCodec(c, req)
+}
+
+// section is a reader whose rest can be read again: *bytes.Reader,
+// *strings.Reader.
+type section interface {
+	io.ReaderAt
+	Len() int
+	Size() int64
+}
+
+func sectionContent(s section) content.Content {
+	rest := int64(s.Len())
+	start := s.Size() - rest
+	return content.Opener(func(context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(io.NewSectionReader(s, start, rest)), nil
+	}, "application/octet-stream", rest)
 }
 
 // encodeByCodec encodes a value by the codec for its Content-Type, or by the
@@ -102,10 +128,11 @@ func (b *builtins) render(ctx context.Context, req *Request, next Handler) (*Res
 
 // URL is a body that is fetched from another URL when the request is sent: a
 // copy from server to server through this process, streamed. c fetches it (nil =
-// Default); the body's type and length are those of the response, a bad status
-// fails the send. It can be sent again, which fetches again.
+// [Default]); a status outside 2xx fails the send. The body's type goes by the
+// URL's extension, its length is unknown. It can be sent again, which fetches
+// again.
 func URL(c *Client, rawURL string, opts ...Option) content.Content {
-	return &urlContent{client: c, request: NewRequest("GET", rawURL, append(opts[:len(opts):len(opts)], ExpectSuccess(true))...)}
+	return &urlContent{c, NewRequest("GET", rawURL, append(opts[:len(opts):len(opts)], ExpectSuccess(true))...)}
 }
 
 type urlContent struct {
@@ -113,8 +140,14 @@ type urlContent struct {
 	request *Request
 }
 
-// ContentType is not known before the fetch, and a field cannot be added after.
-func (u *urlContent) ContentType() string  { return "application/octet-stream" }
+func (u *urlContent) ContentType() string {
+	known := ""
+	if u.request.URL != nil {
+		known = content.TypeByExtension(path.Ext(u.request.URL.Path))
+	}
+	return cmp.Or(known, "application/octet-stream")
+}
+
 func (u *urlContent) ContentLength() int64 { return -1 }
 func (u *urlContent) Replayable() bool     { return true }
 

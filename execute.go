@@ -285,7 +285,7 @@ func (b *builtins) save(ctx context.Context, req *Request, next Handler) (*Respo
 		return nil, buildErrorf("the connection was upgraded: use Open and Response.Upgraded")
 	}
 	if err := resp.Save(); err != nil {
-		emit(ctx, req, ReceiveFailed{call, resp, err})
+		emit(ctx, req, ReceiveFailed{call, err})
 		return nil, err
 	}
 	return resp, nil

@@ -122,9 +122,8 @@ type (
 	// ReceiveFailed is raised when the body of a response could not be read or
 	// decoded.
 	ReceiveFailed struct {
-		Call     *Call
-		Response *Response
-		Cause    error
+		Call  *Call
+		Cause error
 	}
 	// Cancelled is raised when a call ends by its context or by Cancel.
 	Cancelled struct {

@@ -184,7 +184,7 @@ func (r *Response) Save() error {
 		r.base.note(err)
 		r.Close()
 		if r.call != nil {
-			err = r.call.explain(err)
+			return r.call.explainBody(err)
 		}
 		return bodyError(err)
 	}

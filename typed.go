@@ -51,18 +51,14 @@ func Query[T any](ctx context.Context, c *Client, rawURL string, body any, opts 
 // Send sends req and returns the body of the response as a T: see [Get]. req is
 // not changed.
 func Send[T any](ctx context.Context, c *Client, req *Request) (T, error) {
-	c = c.or()
-	call := newCall(c, buffered)
-	if req != nil {
-		call.request = *req
-		call.request.Header = req.Header.View()
-	}
+	call := &Call{client: c.or(), mode: buffered}
+	call.take(req)
 	return finishTyped[T](ctx, call, req == nil)
 }
 
 // send builds the request in the call itself: there is no other user of it.
 func send[T any](ctx context.Context, c *Client, method, rawURL string, body any, opts []Option) (T, error) {
-	call := newCall(c.or(), buffered)
+	call := &Call{client: c.or(), mode: buffered}
 	call.request.Body = body
 	call.request.init(method, rawURL, opts)
 	return finishTyped[T](ctx, call, false)
