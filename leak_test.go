@@ -17,6 +17,7 @@ import (
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/cio"
+	"github.com/godwit-go/godwit/engine/nethttp"
 	"github.com/godwit-go/godwit/internal/leakcheck"
 )
 
@@ -149,7 +150,7 @@ func reset(conn net.Conn) {
 
 // testEngines are the engines that hold the promise of this file.
 func testEngines() map[string]engine.Factory {
-	return map[string]engine.Factory{"cio": cio.Config{}}
+	return map[string]engine.Factory{"cio": cio.Config{}, "nethttp": nethttp.Config{}}
 }
 
 // TestNothingLeaks: 10,000 calls with every kind of failure leave no goroutine,
