@@ -33,6 +33,7 @@ type Call struct {
 	open    *baseBody  // what this branch received last and may not be closed
 	history []Hop
 	last    *Request // the one sent last
+	watch   *stopwatch
 	err     error
 	ended   bool
 

@@ -193,7 +193,7 @@ type builtins struct {
 	unix, upgrade                                 Value[string]
 	trace                                         Value[*engine.Trace]
 	follow, downgrade, decompress, anyType        Value[bool]
-	removeBOM                                     Value[bool]
+	removeBOM, timed                              Value[bool]
 	expect                                        Value[expectation]
 	charsets                                      Value[charsets]
 	acceptCharsets                                Value[[]weightedCharset]
@@ -219,7 +219,7 @@ func (b *builtins) install(s *Scope) {
 	b.removeBOM, b.expect = removeBOM.capture(settings), expectSuccess.capture(settings)
 	b.charsets, b.acceptCharsets = defaultCharset.capture(settings), acceptCharset.capture(settings)
 	b.onUpload, b.onDownload = uploadProgress.capture(settings), downloadProgress.capture(settings)
-	b.decodeRatio = maxDecodeRatio.capture(settings)
+	b.decodeRatio, b.timed = maxDecodeRatio.capture(settings), timedSetting.capture(settings)
 	b.validators = s.config.defaults.hooks.validators
 	s.client.handlers = append(s.client.handlers, s.config.defaults.hooks.errorHandlers...)
 	b.defaults = &s.config.defaults

@@ -30,6 +30,10 @@ func (c *Client) execute(ctx context.Context, req *Request) (*Response, error) {
 	call.last = req
 	call.mu.Unlock()
 	emit(ctx, req, Sending{call, req})
+	timed := c.builtin.timed.For(req)
+	if timed {
+		call.measure(wire)
+	}
 	sent := time.Now()
 	answer, err := c.engine.Execute(ctx, wire)
 	if err != nil {
@@ -39,6 +43,9 @@ func (c *Client) execute(ctx context.Context, req *Request) (*Response, error) {
 	resp.RequestTime, resp.ResponseTime = sent, time.Now()
 	if wire.HeadOnly || answer.Upgraded != nil {
 		call.ctx.dropDeadline()
+	}
+	if timed {
+		call.watch.headDone(resp)
 	}
 	emit(ctx, req, Received{call, resp})
 	return resp, nil

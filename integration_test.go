@@ -220,3 +220,44 @@ func TestSharedStream(t *testing.T) {
 		all.Wait()
 	})
 }
+
+func TestTimings(t *testing.T) {
+	slow := make(chan struct{})
+	onEngines(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Length", "2")
+		http.NewResponseController(w).Flush()
+		<-slow
+		io.WriteString(w, "ok")
+	}, func(t *testing.T, c *godwit.Client, url string) {
+		url = strings.Replace(url, "127.0.0.1", "localhost", 1)
+		for i := range 2 {
+			req := godwit.NewRequest("POST", url, godwit.Timed(), godwit.Body(strings.Repeat("x", 1<<20)))
+			resp, err := c.Open(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m := resp.Call().Timings(); m.Total != 0 {
+				t.Errorf("total of an open body: %v", m.Total)
+			}
+			slow <- struct{}{}
+			if _, err := io.ReadAll(resp.Body); err != nil {
+				t.Fatal(err)
+			}
+			m := resp.Call().Timings()
+			if fresh := i == 0; m.Reused == fresh || (m.DNS > 0) != fresh || (m.Connect > 0) != fresh {
+				t.Errorf("request %d: %+v", i, m)
+			}
+			if m.Send <= 0 || m.FirstByte <= 0 || m.Body <= 0 || m.Remote == nil || m.Total < m.Send+m.FirstByte+m.Body {
+				t.Errorf("request %d: %+v", i, m)
+			}
+			resp.Close()
+		}
+		resp, err := c.Open(t.Context(), godwit.NewRequest("HEAD", url))
+		if err != nil || resp.Call().Timings() != (godwit.Timings{}) {
+			t.Errorf("untimed: %v", err)
+		}
+		resp.Close()
+		slow <- struct{}{}
+	})
+}
