@@ -1,0 +1,145 @@
+package dial
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/godwit-go/godwit/engine"
+)
+
+// Route is where a request's connection leads: what connections are pooled by.
+// It is comparable.
+type Route struct {
+	TLS   bool
+	Addr  string // host:port of the origin, lower case, with the default port filled in
+	Proxy string // canonical URL of the proxy with its credentials, or ""
+	Unix  string // path of a socket, or ""
+}
+
+// String describes the route for statistics and errors, without credentials.
+func (r Route) String() string {
+	s := "http://" + r.Addr
+	if r.TLS {
+		s = "https://" + r.Addr
+	}
+	if r.Unix != "" {
+		s += " at unix:" + r.Unix
+	}
+	if p, err := r.proxy(); err == nil && p != nil {
+		s += " by " + p.public().String()
+	}
+	return s
+}
+
+// forward reports whether the proxy is to forward requests, not bytes.
+func (r Route) forward() bool {
+	return !r.TLS && (strings.HasPrefix(r.Proxy, "http:") || strings.HasPrefix(r.Proxy, "https:"))
+}
+
+// Route works out the route of req. A unix socket goes before any proxy, and
+// the request's own ProxyFunc before the dialer's. Errors are an
+// *[engine.OpError] with Op build for the URL and proxy for the choice of proxy.
+func (d *Dialer) Route(req *engine.Request) (Route, error) {
+	u := req.URL
+	r := Route{Unix: req.UnixSocket}
+	port := "80"
+	switch u.Scheme {
+	case "http":
+	case "https":
+		r.TLS, port = true, "443"
+	default:
+		return Route{}, buildError("scheme %q in the URL is neither http nor https", u.Scheme)
+	}
+	if u.Hostname() == "" {
+		return Route{}, buildError("the URL %q has no host", u.Redacted())
+	}
+	r.Addr = hostPort(u, port)
+	if r.Unix != "" {
+		return r, nil
+	}
+	choose := req.Proxy
+	if choose == nil {
+		choose = d.proxyFunc()
+	}
+	chosen, err := choose(u)
+	if err == nil && chosen != nil {
+		r.Proxy, err = canonicalProxy(chosen)
+	}
+	if err != nil {
+		return Route{}, &engine.OpError{Op: engine.OpProxy, Err: err}
+	}
+	return r, nil
+}
+
+func buildError(format string, args ...any) error {
+	return &engine.OpError{Op: engine.OpBuild, Err: fmt.Errorf(format, args...)}
+}
+
+// hostPort returns u's host in lower case with a port.
+func hostPort(u *url.URL, defaultPort string) string {
+	host, port := strings.ToLower(u.Hostname()), u.Port()
+	if port == "" {
+		port = defaultPort
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// proxyPorts are the schemes of proxies and their default ports.
+var proxyPorts = map[string]string{
+	"http": "80", "https": "443", "socks4": "1080", "socks4a": "1080", "socks5": "1080", "socks5h": "1080",
+}
+
+// canonicalProxy returns u as a Route holds it. Its errors do not show u's
+// credentials.
+func canonicalProxy(u *url.URL) (string, error) {
+	scheme := strings.ToLower(u.Scheme)
+	port, ok := proxyPorts[scheme]
+	if !ok {
+		return "", fmt.Errorf("proxies of scheme %q are unknown; there are http, https, socks4, socks4a, socks5 and socks5h", u.Scheme)
+	}
+	if u.Hostname() == "" {
+		return "", errors.New("the proxy's URL has no host: " + scheme + "://host:port is what it should look like")
+	}
+	return (&url.URL{Scheme: scheme, User: u.User, Host: hostPort(u, port)}).String(), nil
+}
+
+// proxy is a Route's proxy, taken apart.
+type proxy struct {
+	scheme, addr   string
+	user, password string
+	hasUser        bool
+	hasPassword    bool
+}
+
+// proxy returns nil if there is none.
+func (r Route) proxy() (*proxy, error) {
+	if r.Proxy == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(r.Proxy)
+	if err != nil {
+		// err itself would show the whole URL.
+		return nil, &engine.OpError{Op: engine.OpProxy, Err: errors.New("the proxy's URL cannot be parsed")}
+	}
+	p := &proxy{scheme: u.Scheme, addr: u.Host}
+	if u.User != nil {
+		p.hasUser, p.user = true, u.User.Username()
+		p.password, p.hasPassword = u.User.Password()
+	}
+	return p, nil
+}
+
+// public returns the proxy's URL without credentials.
+func (p *proxy) public() *url.URL { return &url.URL{Scheme: p.scheme, Host: p.addr} }
+
+// authorization returns the Basic credentials (RFC 7617 §2), or "".
+func (p *proxy) authorization() string {
+	if !p.hasUser {
+		return ""
+	}
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(p.user+":"+p.password))
+}
