@@ -1,0 +1,22 @@
+package cio
+
+import "sync"
+
+// Sizes of pooled buffers.
+const (
+	smallSize = 8 << 10   // a request's head and small body, then a response's
+	bulkSize  = 128 << 10 // bodies that are copied
+)
+
+// Buffers are taken for an exchange and given back when it ends: an idle
+// connection holds none.
+var (
+	smallBuffers = sync.Pool{New: func() any { return new([smallSize]byte) }}
+	bulkBuffers  = sync.Pool{New: func() any { return new([bulkSize]byte) }}
+)
+
+func getSmall() *[smallSize]byte  { return smallBuffers.Get().(*[smallSize]byte) }
+func putSmall(b *[smallSize]byte) { smallBuffers.Put(b) }
+
+func getBulk() *[bulkSize]byte  { return bulkBuffers.Get().(*[bulkSize]byte) }
+func putBulk(b *[bulkSize]byte) { bulkBuffers.Put(b) }

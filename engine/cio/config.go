@@ -1,0 +1,160 @@
+package cio
+
+import (
+	"context"
+	"crypto/tls"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/dial"
+	"github.com/godwit-go/godwit/internal/h1"
+)
+
+// Config makes an [Engine]; it is an engine.Factory. Its zero value is ready to
+// use. A field that is set goes before its like in the shared engine.Config;
+// the default named here holds where both are unset.
+type Config struct {
+	// MaxConnections bounds the open connections; 0 = 1,000. At the bound an
+	// idle connection to somewhere else is closed to make room; if there is
+	// none, requests wait in order (Timeouts.Pool).
+	MaxConnections int
+	// MaxConnectionsPerRoute bounds the open connections to one host and port,
+	// by one proxy; 0 = 100.
+	MaxConnectionsPerRoute int
+	// MaxIdlePerRoute bounds the idle ones among them; 0 = no further bound.
+	MaxIdlePerRoute int
+	// KeepAlive is how long a connection may be idle before it is closed;
+	// 0 = 60 s. A server that announces a shorter time (Keep-Alive: timeout=5)
+	// is believed. Negative: connections are not reused.
+	KeepAlive time.Duration
+	// MaxAge is how long a connection is given new requests; 0 = for ever.
+	MaxAge time.Duration
+
+	// Timeouts of every request, unless it brings its own. Connect: 0 = 10 s;
+	// the others: 0 = none. engine.NoTimeout = none.
+	Timeouts engine.Timeouts
+	// ExpectContinueTimeout is how long a request with Expect: 100-continue
+	// waits for an answer before it sends its body; 0 = 1 s.
+	ExpectContinueTimeout time.Duration
+
+	// ConnectAttempts is how often to try to connect, within Timeouts.Connect;
+	// 0 = once.
+	ConnectAttempts int
+	// LocalAddr is the address to connect from; zero = any.
+	LocalAddr netip.Addr
+	// Hosts says where a "host:port" or a "host" is: at an "address:port" or an
+	// "address". Keys are lower case; nil = no overrides.
+	Hosts map[string]string
+
+	// TLS configures TLS; nil = crypto/tls's defaults, with a session cache.
+	TLS *tls.Config
+	// Proxy chooses a proxy; nil = by the environment; engine.NoProxy = none.
+	Proxy engine.ProxyFunc
+	// Dial opens connections; nil = net.Dialer.
+	Dial engine.DialFunc
+	// Resolve looks up host names; nil = net.DefaultResolver.
+	Resolve engine.ResolveFunc
+	// DialControl runs on each socket before it connects; nil = nothing does.
+	DialControl func(ctx context.Context, network, address string, conn syscall.RawConn) error
+	// Go starts goroutines; nil = the go statement.
+	Go func(f func())
+	// MaxConcurrent bounds the exchanges that run at once, from Execute to the
+	// end of the body; 0 = no bound. Further ones wait in order (Timeouts.Pool).
+	MaxConcurrent int
+
+	// NoStaleRetry forbids the silent re-send on a dead reused connection.
+	NoStaleRetry bool
+	// Lenient reads what browsers read, where RFC 9112 wants it refused: bare
+	// LF, folded fields, Content-Length beside chunks and the like.
+	Lenient bool
+	// MaxHeaderBytes and MaxHeaderFields bound a response's head, and its
+	// trailer section; 0 = 256 KiB and 1,000 fields.
+	MaxHeaderBytes, MaxHeaderFields int
+}
+
+var _ engine.Factory = Config{}
+
+// The defaults of Config.
+const (
+	defaultMaxConnections         = 1000
+	defaultMaxConnectionsPerRoute = 100
+	defaultKeepAlive              = 60 * time.Second
+	defaultConnectTimeout         = 10 * time.Second
+	defaultExpectContinueTimeout  = time.Second
+)
+
+// Name returns "cio".
+func (Config) Name() string { return name }
+
+// NewEngine makes an engine. It cannot fail: cio honours all that engines
+// share, but for the advice to pipeline, which it does not need to take.
+func (c Config) NewEngine(shared engine.Config) (engine.Engine, error) { return c.New(shared), nil }
+
+// New is NewEngine with the concrete type, which has statistics and CloseIdle.
+func (c Config) New(shared engine.Config) *Engine {
+	c = c.over(shared)
+	e := &Engine{
+		config: c,
+		limits: h1.Limits{MaxBytes: c.MaxHeaderBytes, MaxFields: c.MaxHeaderFields, Lenient: c.Lenient},
+		dialer: &dial.Dialer{
+			Engine:    name,
+			TLS:       c.TLS,
+			Proxy:     c.Proxy,
+			Dial:      c.Dial,
+			Resolve:   c.Resolve,
+			Control:   c.DialControl,
+			Go:        c.Go,
+			Attempts:  c.ConnectAttempts,
+			LocalAddr: c.LocalAddr,
+			Hosts:     c.Hosts,
+		},
+		pool: newPool(c),
+	}
+	if c.MaxConcurrent > 0 {
+		e.gate = make(chan struct{}, c.MaxConcurrent)
+	}
+	return e
+}
+
+// over returns c with its unset fields taken from shared, then from the defaults.
+func (c Config) over(shared engine.Config) Config {
+	c.MaxConnections = first(c.MaxConnections, shared.MaxConnections, defaultMaxConnections)
+	c.MaxConnectionsPerRoute = first(c.MaxConnectionsPerRoute, shared.MaxConnectionsPerRoute, defaultMaxConnectionsPerRoute)
+	c.MaxConcurrent = first(c.MaxConcurrent, shared.MaxConcurrent)
+	c.MaxHeaderBytes = first(c.MaxHeaderBytes, shared.MaxHeaderBytes)
+	c.MaxHeaderFields = first(c.MaxHeaderFields, shared.MaxHeaderFields)
+	c.KeepAlive = first(c.KeepAlive, defaultKeepAlive)
+	c.ExpectContinueTimeout = first(c.ExpectContinueTimeout, defaultExpectContinueTimeout)
+	c.Timeouts = c.Timeouts.Or(shared.Timeouts).Or(engine.Timeouts{Connect: defaultConnectTimeout})
+	c.NoStaleRetry = c.NoStaleRetry || shared.NoStaleRetry
+	c.TLS = first(c.TLS, shared.TLS)
+	if c.Proxy == nil {
+		c.Proxy = shared.Proxy
+	}
+	if c.Dial == nil {
+		c.Dial = shared.Dial
+	}
+	if c.Resolve == nil {
+		c.Resolve = shared.Resolve
+	}
+	if c.DialControl == nil {
+		c.DialControl = shared.DialControl
+	}
+	if c.Go == nil {
+		c.Go = shared.Go
+	}
+	return c
+}
+
+// first returns the first value that is set.
+func first[T comparable](values ...T) T {
+	var unset T
+	for _, v := range values {
+		if v != unset {
+			return v
+		}
+	}
+	return unset
+}

@@ -1,0 +1,135 @@
+// Package cio is an HTTP/1.1 engine of its own, with no dependency: "concurrent
+// I/O". It is the default engine.
+//
+// The goroutine that calls Execute writes the request and reads the response
+// itself. There is no goroutine for a connection and none for a request, unless
+// the body is large or not in memory: it is then written by a second goroutine
+// while the first one waits for the response, which may come early. An idle
+// connection holds no buffers.
+//
+// A connection is reused only if it is certain that the next bytes on it are the
+// answer to the next request: whatever comes in unasked closes it. Timeouts are
+// deadlines of the connection; the end of a context closes it at once.
+//
+// Requests and responses are those of RFC 9110 and RFC 9112; how strictly they
+// are read is told by package internal/h1 and Config.Lenient.
+package cio
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/ctxerr"
+	"github.com/godwit-go/godwit/internal/dial"
+	"github.com/godwit-go/godwit/internal/h1"
+)
+
+const name = "cio"
+
+const capabilities = engine.HTTP1 | engine.Upgrade | engine.Connect |
+	engine.RequestTrailers | engine.ResponseTrailers | engine.Informational | engine.ExpectContinue |
+	engine.Duplex | engine.RawHead | engine.FieldOrder |
+	engine.RequestTimeout | engine.ConnectTimeout | engine.HeaderTimeout | engine.IdleTimeout | engine.PoolTimeout |
+	engine.ConnectionLimits | engine.ConcurrencyLimit | engine.HeaderLimits |
+	engine.HTTPProxy | engine.HTTPSProxy | engine.SOCKS4Proxy | engine.SOCKS5Proxy | engine.RequestProxy |
+	engine.TLSConfig | engine.UnixSocket | engine.CustomDial | engine.CustomResolve | engine.DialControl |
+	engine.CustomGo | engine.NoStaleRetry | engine.ConnectionInfo
+
+// Engine is made by [Config]; its zero value is not usable. It is safe for
+// concurrent use.
+type Engine struct {
+	config Config // complete
+	limits h1.Limits
+	dialer *dial.Dialer
+	pool   *pool
+	gate   chan struct{} // holds a place for each running exchange; nil = no bound
+}
+
+var _ engine.Engine = (*Engine)(nil)
+
+// Name returns "cio".
+func (*Engine) Name() string { return name }
+
+// Capabilities returns what the engine can do.
+func (*Engine) Capabilities() engine.Capabilities { return capabilities }
+
+// Execute sends req; see engine.Engine.
+//
+// A 101 that req asked for, and a 2xx answer to CONNECT, end the exchange: from
+// then on neither ctx nor any timeout reaches the connection, which belongs to
+// the receiver. Upgraded is a net.Conn.
+func (e *Engine) Execute(ctx context.Context, req *engine.Request) (*engine.Response, error) {
+	if err := engine.Check(name, capabilities, req.Needs); err != nil {
+		return nil, err
+	}
+	if req.URL == nil {
+		return nil, &engine.OpError{Op: engine.OpBuild, Err: errors.New("the request has no URL")}
+	}
+	if err := ctxerr.Of(ctx); err != nil {
+		return nil, &engine.OpError{Op: engine.OpPool, Err: err}
+	}
+	x := &exchange{ctx: ctx, engine: e, req: req}
+	x.clock.init(req, req.Timeouts.Or(e.config.Timeouts))
+	if err := x.enterGate(); err != nil {
+		return nil, &engine.OpError{Op: engine.OpPool, Err: err}
+	}
+	if err := x.run(); err != nil {
+		x.leaveGate()
+		return nil, err
+	}
+	return &x.Response, nil
+}
+
+// enterGate waits for a place among the exchanges that may run at once.
+func (x *exchange) enterGate() error {
+	gate := x.engine.gate
+	if gate == nil {
+		return nil
+	}
+	select {
+	case gate <- struct{}{}:
+		x.gated = true
+		return nil
+	default:
+	}
+	var expired <-chan time.Time
+	limit := x.clock.whole.or(in(x.req.Timeouts.Or(x.engine.config.Timeouts).Pool, time.Now(), engine.KindPool))
+	if !limit.at.IsZero() {
+		timer := time.NewTimer(time.Until(limit.at))
+		defer timer.Stop()
+		expired = timer.C
+	}
+	select {
+	case gate <- struct{}{}:
+		x.gated = true
+		return nil
+	case <-x.ctx.Done():
+		return ctxerr.Of(x.ctx)
+	case <-expired:
+		return limit.error()
+	}
+}
+
+// Close refuses new requests with ErrClosed, those that wait for a connection
+// too, and closes idle connections at once, others when their exchange ends.
+func (e *Engine) Close() error {
+	e.pool.closeIdle(true)
+	return nil
+}
+
+// CloseIdle closes the idle connections; requests go on.
+func (e *Engine) CloseIdle() { e.pool.closeIdle(false) }
+
+// Stats returns the figures of the engine's connections at this moment.
+func (e *Engine) Stats() Stats { return e.pool.stats() }
+
+// start runs f in another goroutine.
+func (e *Engine) start(f func()) {
+	if e.config.Go != nil {
+		e.config.Go(f)
+		return
+	}
+	go f()
+}

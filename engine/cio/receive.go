@@ -1,0 +1,216 @@
+package cio
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/h1"
+)
+
+// maxInformational is how many 1xx responses may come before the final one.
+const maxInformational = 100
+
+// receive reads the head of the final response and prepares the body.
+func (x *exchange) receive() error {
+	if x.Status != 0 {
+		return nil // it came in place of 100 Continue
+	}
+	err := x.nextHead(false)
+	if err != nil && x.sendErr != nil && !x.answered {
+		// There is no answer that would say why the request was not taken.
+		return &engine.OpError{Op: engine.OpSend, Err: x.sendErr}
+	}
+	return err
+}
+
+// nextHead reads heads up to the final one and sets the response from it.
+// With until100 it returns on 100 Continue too, the response's Status then 0.
+func (x *exchange) nextHead(until100 bool) error {
+	x.scan.Limits = x.engine.limits
+	for range maxInformational {
+		raw, err := x.readHead()
+		if err != nil {
+			return err
+		}
+		head, err := h1.ParseHead(raw, x.engine.limits)
+		if err != nil {
+			return err
+		}
+		if head.Status >= 200 || head.Status == 101 {
+			return x.respond(&head, raw)
+		}
+		if t := x.req.Trace; t != nil && t.Informational != nil {
+			x.traceMu.Lock()
+			err := t.Informational(head.Status, head.Header)
+			x.traceMu.Unlock()
+			if err != nil {
+				return err
+			}
+		}
+		if head.Status == 100 && until100 {
+			return nil
+		}
+	}
+	return &engine.ProtocolError{
+		Reason:  "more than " + strconv.Itoa(maxInformational) + " interim responses",
+		Section: "RFC 9110 §15.2",
+	}
+}
+
+// readHead reads up to the end of a head and returns its bytes, which are valid
+// until the next read.
+func (x *exchange) readHead() ([]byte, error) {
+	if x.r == x.w {
+		x.r, x.w = 0, 0
+	}
+	for {
+		if x.w > x.r {
+			n, err := x.scan.Scan(x.buf[x.r:x.w])
+			if err != nil {
+				return nil, err
+			}
+			if n > 0 {
+				raw := x.buf[x.r : x.r+n]
+				x.r += n
+				x.scan.Reset()
+				return raw, nil
+			}
+		}
+		x.makeRoom()
+		first := !x.answered
+		n, err := x.read(x.buf[x.w:])
+		x.w += n
+		if err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+		if t := x.req.Trace; t != nil && t.FirstByte != nil && first {
+			x.traceMu.Lock()
+			t.FirstByte()
+			x.traceMu.Unlock()
+		}
+	}
+}
+
+// makeRoom makes sure that buf has room behind w. The limits of the scanner
+// bound its growth.
+func (x *exchange) makeRoom() {
+	if x.w < len(x.buf) {
+		return
+	}
+	if x.r > 0 {
+		x.w = copy(x.buf, x.buf[x.r:x.w])
+		x.r = 0
+		return
+	}
+	x.buf = append(x.buf, make([]byte, len(x.buf))...)
+}
+
+// respond sets the response from its head. If the rest of the response is here
+// already the connection is released at once.
+func (x *exchange) respond(head *h1.Head, raw []byte) error {
+	framing, err := head.Framing(x.req.Method, x.engine.limits)
+	if err != nil {
+		return err
+	}
+	if head.Status == 101 && (x.req.Protocol == "" || !head.UpgradesTo(x.req.Protocol)) {
+		return &engine.ProtocolError{
+			Reason:  "101 Switching Protocols to what was not asked for: Upgrade: " + strconv.Quote(head.Header.Get("Upgrade")),
+			Section: "RFC 9110 §7.8",
+		}
+	}
+	x.Status, x.Reason, x.Proto, x.Header = head.Status, head.Reason, head.Proto(), head.Header
+	x.ContentLength = framing.Announced
+	x.Response.Conn = x.conn.Info
+	if x.req.WantRawHead {
+		x.RawHead = append([]byte(nil), raw...)
+	}
+	x.conn.serverKeeps = time.Duration(framing.KeepAliveTimeout) * time.Second
+	if (!framing.KeepAlive || framing.KeepAliveTimeout == 0) && x.noReuse == nil {
+		x.noReuse = errNotKept
+	}
+	x.clock.headDone(x.conn)
+	x.Body = x
+	x.kind, x.left = framing.Kind, framing.Length
+	switch x.kind {
+	case h1.BodyTunnel:
+		return x.upgrade()
+	case h1.BodyNone:
+		x.left = 0
+		x.kind = h1.BodyLength
+	case h1.BodyChunked:
+		x.chunks = &h1.Decoder{Limits: x.engine.limits}
+		x.Trailer = func() header.Header { return x.trailer }
+	}
+	// What is here is decoded now: often it is all, and the connection is free.
+	x.w = x.r + x.decode(x.buf[x.r:x.w])
+	if x.r == x.w && x.end != nil {
+		x.giveBuffer()
+	}
+	return nil
+}
+
+// upgrade hands the connection over to the receiver, with what has been read
+// beyond the head.
+func (x *exchange) upgrade() error {
+	if x.upload != nil && !x.upload.finish(true) {
+		return &engine.OpError{Op: engine.OpReceive, Err: &engine.ProtocolError{
+			Reason: "the protocol was switched before the request was complete", Section: "RFC 9110 §7.8",
+		}}
+	}
+	if !x.reg.Stop() {
+		return x.ctxError()
+	}
+	x.state.Or(stateReleased)
+	x.leaveGate()
+	if x.conn.dated {
+		x.conn.SetDeadline(time.Time{})
+	}
+	u := &upgraded{Conn: x.conn.Conn.Conn, conn: x.conn}
+	if x.r < x.w {
+		u.early = append([]byte(nil), x.buf[x.r:x.w]...)
+	}
+	x.giveBuffer()
+	x.end = io.EOF
+	x.ContentLength = 0 // a tunnel ignores what the head announces (RFC 9110 §9.3.6)
+	x.Upgraded = u
+	return nil
+}
+
+// upgraded is the connection after its protocol was switched.
+type upgraded struct {
+	net.Conn
+	conn  *conn
+	early []byte // came with the head
+}
+
+// Read returns first what came together with the response's head.
+func (u *upgraded) Read(p []byte) (int, error) {
+	if len(u.early) > 0 {
+		n := copy(p, u.early)
+		if u.early = u.early[n:]; len(u.early) == 0 {
+			u.early = nil
+		}
+		return n, nil
+	}
+	return u.Conn.Read(p)
+}
+
+// CloseWrite tells the peer that nothing more will be written. It is an error if
+// the connection cannot.
+func (u *upgraded) CloseWrite() error {
+	if c, ok := u.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// Close closes the connection and gives back its slot.
+func (u *upgraded) Close() error { return u.conn.end() }

@@ -1,0 +1,230 @@
+package cio
+
+import (
+	"errors"
+	"net"
+
+	"github.com/godwit-go/godwit/content"
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/h1"
+)
+
+// maxInline is the largest body in memory that the caller's goroutine writes
+// itself, before it looks for an answer: about what a socket takes in at once.
+const maxInline = 64 << 10
+
+// send writes the request, or starts the goroutine that writes its body.
+func (x *exchange) send() error {
+	length, names := x.bodyLength()
+	x.small = getSmall()
+	head, err := h1.AppendRequestHead(x.small[:0], &h1.RequestHead{
+		Method:             x.req.Method,
+		URL:                x.req.URL,
+		Target:             x.target(),
+		Header:             x.req.Header,
+		ProxyAuthorization: x.conn.ProxyAuthorization,
+		Length:             length,
+		TrailerNames:       names,
+		Protocol:           x.req.Protocol,
+	})
+	if err != nil {
+		return &engine.OpError{Op: engine.OpBuild, Err: err}
+	}
+	x.buf = x.small[:]
+	if x.asksToClose() {
+		x.noReuse = errNotKept
+	}
+	if length == h1.NoBody {
+		return x.sendWhole(head, nil)
+	}
+	if header.EqualFold(x.req.Header.Get("Expect"), "100-continue") {
+		return x.sendExpecting(head, length)
+	}
+	if data, ok := content.BytesOf(x.req.Body); ok && length >= 0 && len(data) <= maxInline {
+		if int64(len(data)) != length {
+			return lengthError(length, len(data) > int(length))
+		}
+		return x.sendWhole(head, data)
+	}
+	body, err := x.open()
+	if err != nil {
+		return err
+	}
+	if err := x.sendHead(head); err != nil {
+		body.Close()
+		return err
+	}
+	x.startUpload(body, length)
+	return nil
+}
+
+// bodyLength returns the length for the head's framing, and the names of the
+// trailer fields, which only chunks can carry.
+func (x *exchange) bodyLength() (int64, []string) {
+	body := x.req.Body
+	if body == nil {
+		return h1.NoBody, nil
+	}
+	if names := x.trailerNames(); len(names) > 0 {
+		return h1.Chunked, names
+	}
+	n := body.ContentLength()
+	if n == 0 {
+		// That a body which is not in memory is empty is to be seen first.
+		if _, ok := content.BytesOf(body); ok {
+			return h1.NoBody, nil
+		}
+	}
+	return max(n, h1.Chunked), nil
+}
+
+func (x *exchange) trailerNames() []string {
+	if x.req.Trailer != nil {
+		return x.req.TrailerNames
+	}
+	if t, ok := x.req.Body.(content.Trailerer); ok {
+		return t.TrailerNames()
+	}
+	return nil
+}
+
+// trailers returns the trailer fields; the body is at its end.
+func (x *exchange) trailers() header.Header {
+	if x.req.Trailer != nil {
+		return x.req.Trailer()
+	}
+	if t, ok := x.req.Body.(content.Trailerer); ok {
+		return t.Trailers()
+	}
+	return header.Header{}
+}
+
+func (x *exchange) target() h1.Target {
+	if x.conn.Forward {
+		return h1.TargetAbsolute
+	}
+	return h1.TargetOrigin
+}
+
+// asksToClose reports whether the request says Connection: close.
+func (x *exchange) asksToClose() bool {
+	h := x.req.Header
+	for i := range h.Len() {
+		if f := h.At(i); len(f.Name) == len("Connection") && header.EqualFold(f.Name, "Connection") && h1.ListHas(f.Value, "close") {
+			return true
+		}
+	}
+	return false
+}
+
+// open opens the body. Nothing was written yet, or else the connection is lost.
+func (x *exchange) open() (*source, error) {
+	x.opened = true
+	if data, ok := content.BytesOf(x.req.Body); ok {
+		return &source{data: data, inMemory: true}, nil
+	}
+	r, err := x.req.Body.Open(x.ctx)
+	if err != nil {
+		return nil, &engine.OpError{Op: engine.OpSend, Err: err}
+	}
+	return &source{reader: r}, nil
+}
+
+// sendHead writes a head that a body follows.
+func (x *exchange) sendHead(head []byte) error {
+	if err := x.write(head); err != nil {
+		return &engine.OpError{Op: engine.OpSend, Err: err}
+	}
+	if t := x.req.Trace; t != nil && t.WroteHeader != nil {
+		t.WroteHeader()
+	}
+	return nil
+}
+
+// sendWhole writes head and body from this goroutine. If the peer does not take
+// them it may have said why: the error is kept until it has been looked for.
+func (x *exchange) sendWhole(head, body []byte) error {
+	err := x.writeBoth(head, body)
+	if err != nil {
+		if !broken(err) {
+			return &engine.OpError{Op: engine.OpSend, Err: err}
+		}
+		x.sendErr, x.noReuse = err, err
+	}
+	if t := x.req.Trace; t != nil {
+		if err == nil && t.WroteHeader != nil {
+			t.WroteHeader()
+		}
+		if t.WroteRequest != nil {
+			t.WroteRequest(err)
+		}
+	}
+	if !x.sent.Load() && err != nil {
+		return &engine.OpError{Op: engine.OpSend, Err: err}
+	}
+	x.clock.requestSent(x.conn)
+	return nil
+}
+
+// writeBoth writes head and body by one system call.
+func (x *exchange) writeBoth(head, body []byte) error {
+	switch {
+	case len(body) == 0:
+		return x.write(head)
+	case len(body) <= cap(head)-len(head):
+		return x.write(append(head, body...))
+	}
+	if tcp, ok := x.conn.Conn.Conn.(*net.TCPConn); ok && x.clock.idle <= 0 {
+		buffers := net.Buffers{head, body}
+		n, err := buffers.WriteTo(tcp)
+		return x.wrote(int(n), err)
+	}
+	bulk := getBulk()
+	defer putBulk(bulk)
+	return x.write(append(append(bulk[:0], head...), body...))
+}
+
+// sendExpecting writes the head and waits for leave to send the body
+// (RFC 9110 §10.1.1). A final answer in place of it is kept as the response.
+func (x *exchange) sendExpecting(head []byte, length int64) error {
+	if err := x.sendHead(head); err != nil {
+		return err
+	}
+	if t := x.req.Trace; t != nil && t.Wait100 != nil {
+		t.Wait100()
+	}
+	// After a final answer the server still waits for a body that will not come.
+	keep := x.noReuse
+	x.noReuse = errUnsent
+	x.clock.await100(x.engine.config.ExpectContinueTimeout, x.conn)
+	err := x.nextHead(true)
+	x.clock.stop100(x.conn)
+	if t, ok := errors.AsType[*engine.TimeoutError](err); ok && t.Kind == kindContinue {
+		err = nil
+	}
+	if err != nil || x.Status != 0 {
+		return err
+	}
+	x.noReuse = keep
+	body, err := x.open()
+	if err != nil {
+		return err
+	}
+	x.startUpload(body, length)
+	return nil
+}
+
+// lengthError tells that a body is not as long as its ContentLength.
+func lengthError(announced int64, longer bool) error {
+	err := errShortBody
+	if longer {
+		err = errLongBody
+	}
+	return &engine.OpError{Op: engine.OpSend, Err: err}
+}
+
+var (
+	errShortBody = errors.New("request body is shorter than its ContentLength")
+	errLongBody  = errors.New("request body is longer than its ContentLength")
+)

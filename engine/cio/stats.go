@@ -1,0 +1,40 @@
+package cio
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/godwit-go/godwit/internal/dial"
+)
+
+// Stats is a snapshot of an engine's connections.
+type Stats struct {
+	// Open counts connections, those being made included, Idle the unused among
+	// them, Waiting the requests that wait for one.
+	Open, Idle, Waiting int
+	// Routes are the same figures by route, sorted by its name.
+	Routes []RouteStats
+}
+
+// RouteStats are the figures of one route.
+type RouteStats struct {
+	// Route is like "https://example.org:443"; it holds no credentials.
+	Route               string
+	Open, Idle, Waiting int
+}
+
+func (p *pool) stats() Stats {
+	p.mu.Lock()
+	s := Stats{Open: p.open, Idle: p.idle, Waiting: p.waiting}
+	keys := make([]dial.Route, 0, len(p.routes))
+	for key, r := range p.routes {
+		keys = append(keys, key)
+		s.Routes = append(s.Routes, RouteStats{Open: r.open, Idle: len(r.idle), Waiting: len(r.waiters)})
+	}
+	p.mu.Unlock()
+	for i, key := range keys {
+		s.Routes[i].Route = key.String()
+	}
+	slices.SortFunc(s.Routes, func(a, b RouteStats) int { return cmp.Compare(a.Route, b.Route) })
+	return s
+}
