@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/header"
 )
 
 // The bounded drain of Discard: so much is read, for so long, to be able to use
@@ -22,7 +23,8 @@ const (
 // engine's: it closes once and knows what hangs on the end of the body.
 type baseBody struct {
 	inner  io.ReadCloser
-	length int64 // as announced, -1 = unknown
+	header header.Header // as received
+	length int64         // as announced, -1 = unknown
 	read   int64
 
 	mu     sync.Mutex // guards what follows

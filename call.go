@@ -29,10 +29,12 @@ type Call struct {
 
 	prev, next *Call // in the client's list; guarded by its mutex
 
+	open atomic.Pointer[baseBody] // what this branch received last and may not be closed
+	last atomic.Pointer[Request]  // the one sent last
+	head atomic.Pointer[baseBody] // what this branch received last
+
 	mu      sync.Mutex // guards what follows; never held while foreign code runs
-	open    *baseBody  // what this branch received last and may not be closed
 	history []Hop
-	last    *Request // the one sent last
 	watch   *stopwatch
 	err     error
 	ended   bool
@@ -41,7 +43,6 @@ type Call struct {
 	response Response       // of buffered calls
 	base     baseBody       // of buffered calls
 	wire     engine.Request // of the first send
-	wireHead header.Header  // of the last response, as received
 }
 
 // mode says how the caller wants the body.
@@ -92,9 +93,10 @@ func (c *Call) History() []Hop {
 // WireHeader returns the fields of the last response as they were received,
 // before content decoding removed some.
 func (c *Call) WireHeader() header.Header {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.wireHead
+	if b := c.head.Load(); b != nil {
+		return b.header
+	}
+	return header.Header{}
 }
 
 // Done returns a channel that is closed when the call has ended: when it
@@ -171,27 +173,14 @@ func (c *Call) finish(err error) {
 	c.client.state.end(c)
 }
 
-// setOpen notes the body that the branch received last.
-func (c *Call) setOpen(b *baseBody) {
-	c.mu.Lock()
-	c.open = b
-	c.mu.Unlock()
-}
-
 // closeOpen closes what an interceptor forgot: a branch holds one response.
 func (c *Call) closeOpen() { c.closeOthers(nil) }
 
 // closeOthers does so unless it is the one to be kept.
 func (c *Call) closeOthers(keep *baseBody) {
-	c.mu.Lock()
-	b := c.open
-	if b == keep {
-		c.mu.Unlock()
-		return
+	if b := c.open.Load(); b != nil && b != keep && c.open.CompareAndSwap(b, nil) {
+		b.Close()
 	}
-	c.open = nil
-	c.mu.Unlock()
-	b.Close()
 }
 
 type callKey struct{}
@@ -203,6 +192,9 @@ type callKey struct{}
 type callContext struct {
 	call   *Call
 	parent context.Context
+
+	over  atomic.Bool // cause is set
+	timed atomic.Bool // a deadline is set, or was
 
 	mu       sync.Mutex  // guards what follows; never held while foreign code runs
 	stop     func() bool // stops watching the parent
@@ -243,6 +235,7 @@ func (c *callContext) watch() {
 	if ac, ok := c.parent.(*callContext); ok {
 		ac.mu.Lock()
 		c.deadline, c.limit, c.kind = ac.deadline, ac.limit, ac.kind
+		c.timed.Store(ac.timed.Load())
 		ac.mu.Unlock()
 		token := ac.AddAborter(c)
 		stop = func() bool { return ac.RemoveAborter(token) }
@@ -267,6 +260,7 @@ func (c *callContext) setDeadline(at time.Time, limit time.Duration, kind engine
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deadline, c.limit, c.kind = at, limit, kind
+	c.timed.Store(true)
 	if c.done != nil || c.slot.abort != nil {
 		c.arm()
 	}
@@ -274,6 +268,9 @@ func (c *callContext) setDeadline(at time.Time, limit time.Duration, kind engine
 
 // dropDeadline lifts the deadline: the head of a long-lived stream is there.
 func (c *callContext) dropDeadline() {
+	if !c.timed.Load() {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deadline = time.Time{}
@@ -308,6 +305,7 @@ func (c *callContext) end(cause error) {
 		return
 	}
 	c.cause = cause
+	c.over.Store(true)
 	if c.done != nil {
 		close(c.done)
 	}
@@ -400,6 +398,9 @@ func (c *callContext) Cause() error {
 // forced returns what ended the context from outside, nil if it runs or was
 // only reached by its deadline unnoticed.
 func (c *callContext) forced() error {
+	if !c.over.Load() {
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.cause

@@ -231,7 +231,7 @@ func (call *Call) take(req *Request) {
 	}
 	call.request = *req
 	call.request.Header = req.Header.View()
-	call.request.target, call.request.attempt = nil, deadline{}
+	call.request.target, call.request.attempt, call.request.ownExtra = nil, deadline{}, false
 }
 
 // run carries the call out.
@@ -312,12 +312,10 @@ func (call *Call) failed(resp *Response, err error) error {
 	}
 	call.closeOpen()
 	err = call.explain(err)
-	last := &call.request
-	call.mu.Lock()
-	if call.last != nil {
-		last = call.last
+	last := call.last.Load()
+	if last == nil {
+		last = &call.request
 	}
-	call.mu.Unlock()
 	if errors.Is(err, context.Canceled) {
 		emit(&call.ctx, &call.request, Cancelled{Call: call, Cause: err})
 	}
@@ -334,7 +332,7 @@ func (c *Client) handleError(ctx context.Context, req *Request, err error) error
 			err = replaced
 		}
 	}
-	for _, h := range req.hooks.errorHandlers {
+	for _, h := range req.extras().errorHandlers {
 		if replaced := h(ctx, req, err); replaced != nil {
 			err = replaced
 		}

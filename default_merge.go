@@ -41,7 +41,7 @@ func (b *builtins) merge(ctx context.Context, req *Request, next Handler) (*Resp
 			req.Header.Add(name, v)
 		}
 	}
-	req.addCookies(d.cookies)
+	req.addCookies(d.extras().cookies)
 	if d.Attributes.Len() > 0 {
 		req.Attributes.Merge(&d.Attributes)
 		CallFrom(ctx).attrs.Replace(req.Attributes)
@@ -79,10 +79,10 @@ func (b *builtins) accept(c *Client, req *Request) string {
 // knows, then the client's query parameters.
 func (r *Request) resolve(d *Request) error {
 	value := func(name string) (string, bool) {
-		if v, ok := lookupPair(r.parts.values, name); ok {
+		if v, ok := lookupPair(r.extras().parts.values, name); ok {
 			return v, true
 		}
-		return lookupPair(d.parts.values, name)
+		return lookupPair(d.extras().parts.values, name)
 	}
 	if r.URL == nil {
 		r.raw = r.expand(r.raw, value)
@@ -90,9 +90,9 @@ func (r *Request) resolve(d *Request) error {
 	} else {
 		r.applyParts()
 	}
-	base := r.parts.base
+	base := r.extras().parts.base
 	if base == "" {
-		base = d.parts.base
+		base = d.extras().parts.base
 	}
 	if r.err == nil && base != "" && (r.URL.Scheme == "" || r.URL.Host == "") {
 		r.join(r.expand(base, value))
@@ -138,7 +138,7 @@ func (r *Request) join(base string) {
 // resolveDefaults adds the client's query parameters, fragment and user info
 // where the request has none.
 func (r *Request) resolveDefaults(d *Request) {
-	p := &d.parts
+	p := &d.extras().parts
 	if len(p.params) == 0 && p.fragment == nil && p.user == nil {
 		return
 	}
@@ -158,17 +158,18 @@ func (r *Request) resolveDefaults(d *Request) {
 // addCookies writes the request's own cookies and those defaults whose names it
 // does not have into one Cookie field.
 func (r *Request) addCookies(defaults []cookiePair) {
-	if len(r.cookies) == 0 && len(defaults) == 0 {
+	own := r.extras().cookies
+	if len(own) == 0 && len(defaults) == 0 {
 		return
 	}
-	cookies := slices.Clone(r.cookies)
+	cookies := slices.Clone(own)
 	have := func(name string) bool {
 		for _, p := range header.ParseCookies(r.Header.Get("Cookie")) {
 			if p.Name == name {
 				return true
 			}
 		}
-		return slices.ContainsFunc(r.cookies, func(c cookiePair) bool { return c.name == name })
+		return slices.ContainsFunc(own, func(c cookiePair) bool { return c.name == name })
 	}
 	for _, c := range defaults {
 		if !have(c.name) {
@@ -185,5 +186,5 @@ func (r *Request) addCookies(defaults []cookiePair) {
 	if value != "" {
 		r.Header.Set("Cookie", value)
 	}
-	r.cookies = nil
+	r.more().cookies = nil
 }

@@ -152,35 +152,54 @@ func (b *builtins) limitAttempt(ctx context.Context, req *Request, next Handler)
 	return next(ctx, req)
 }
 
-// fill copies the settings that engines understand.
+// wireSettings are the settings that engines understand, in their form.
+type wireSettings struct {
+	timeouts                       engine.Timeouts
+	headOnly, noStale, wantRawHead bool
+	proxy                          engine.ProxyFunc
+	unixSocket, protocol           string
+	trace                          *engine.Trace
+	needs                          engine.Capabilities
+}
+
+// fill copies them: the client's as a whole unless the request has its own.
 func (b *builtins) fill(w *engine.Request, req *Request) {
-	w.Timeouts = engine.Timeouts{
+	s := &b.wire
+	if !req.settings.Empty() {
+		own := b.wireSettings(req)
+		s = &own
+	}
+	w.Timeouts, w.HeadOnly, w.NoStaleRetry, w.WantRawHead = s.timeouts, s.headOnly, s.noStale, s.wantRawHead
+	w.Proxy, w.UnixSocket, w.Trace, w.Protocol = s.proxy, s.unixSocket, s.trace, s.protocol
+	w.Needs |= s.needs
+	if w.Header.Has("Expect") {
+		w.Needs |= engine.ExpectContinue
+	}
+}
+
+func (b *builtins) wireSettings(req *Request) (s wireSettings) {
+	s.timeouts = engine.Timeouts{
 		Pool: b.pool.For(req), Connect: b.connect.For(req), Header: b.header.For(req), Idle: b.idle.For(req),
 	}
-	w.HeadOnly = b.toHead.For(req)
-	w.NoStaleRetry = b.noStale.For(req)
-	w.WantRawHead = b.rawHead.For(req)
-	w.Proxy = b.proxy.For(req)
-	w.UnixSocket = b.unix.For(req)
-	w.Trace = b.trace.For(req)
-	w.Protocol = b.upgrade.For(req)
+	s.headOnly, s.noStale, s.wantRawHead = b.toHead.For(req), b.noStale.For(req), b.rawHead.For(req)
+	s.proxy, s.unixSocket, s.trace, s.protocol = b.proxy.For(req), b.unix.For(req), b.trace.For(req), b.upgrade.For(req)
 	need := func(when bool, c engine.Capabilities) {
 		if when {
-			w.Needs |= c
+			s.needs |= c
 		}
 	}
-	need(engine.Limited(w.Timeouts.Pool), engine.PoolTimeout)
-	need(engine.Limited(w.Timeouts.Connect), engine.ConnectTimeout)
-	need(engine.Limited(w.Timeouts.Header), engine.HeaderTimeout)
-	need(engine.Limited(w.Timeouts.Idle), engine.IdleTimeout)
+	need(engine.Limited(s.timeouts.Pool), engine.PoolTimeout)
+	need(engine.Limited(s.timeouts.Connect), engine.ConnectTimeout)
+	need(engine.Limited(s.timeouts.Header), engine.HeaderTimeout)
+	need(engine.Limited(s.timeouts.Idle), engine.IdleTimeout)
 	need(engine.Limited(b.attempt.For(req)), engine.RequestTimeout)
-	need(w.NoStaleRetry, engine.NoStaleRetry)
-	need(w.WantRawHead, engine.RawHead)
-	need(w.Proxy != nil, engine.RequestProxy)
-	need(w.UnixSocket != "", engine.UnixSocket)
-	need(w.Protocol != "", engine.Upgrade)
-	need(w.Trace != nil && w.Trace.Informational != nil, engine.Informational)
-	need(w.Header.Has("Expect"), engine.ExpectContinue)
+	need(s.noStale, engine.NoStaleRetry)
+	need(s.wantRawHead, engine.RawHead)
+	need(s.proxy != nil, engine.RequestProxy)
+	need(s.unixSocket != "", engine.UnixSocket)
+	need(s.protocol != "", engine.Upgrade)
+	need(s.trace != nil && s.trace.Informational != nil, engine.Informational)
+	return s
 }
 
 // builtins are the client's settings for what is always there.
@@ -199,9 +218,9 @@ type builtins struct {
 	acceptCharsets                                Value[[]weightedCharset]
 	onUpload, onDownload                          Value[ProgressFunc]
 	decodeRatio                                   Value[int64]
+	wire                                          wireSettings
 	validators                                    []Validator
 	defaults                                      *Request
-	hasDefaults                                   bool
 }
 
 func (b *builtins) install(s *Scope) {
@@ -220,9 +239,10 @@ func (b *builtins) install(s *Scope) {
 	b.charsets, b.acceptCharsets = defaultCharset.capture(settings), acceptCharset.capture(settings)
 	b.onUpload, b.onDownload = uploadProgress.capture(settings), downloadProgress.capture(settings)
 	b.decodeRatio, b.timed = maxDecodeRatio.capture(settings), timedSetting.capture(settings)
-	b.validators = s.config.defaults.hooks.validators
-	s.client.handlers = append(s.client.handlers, s.config.defaults.hooks.errorHandlers...)
+	b.validators = s.config.defaults.extras().validators
+	s.client.handlers = append(s.client.handlers, s.config.defaults.extras().errorHandlers...)
 	b.defaults = &s.config.defaults
+	b.wire = b.wireSettings(new(Request))
 
 	s.name = "godwit"
 	s.InterceptCall(CallBefore, b.lifecycle)

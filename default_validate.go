@@ -30,12 +30,12 @@ func ExpectSuccess(expect bool) Option {
 // Validate adds a validator: it sees the final response of a call, once, after
 // the check of the status. Those of the client run before the request's.
 func Validate(v Validator) Option {
-	return onDefaults(func(r *Request) { r.hooks.validators = append(slices.Clip(r.hooks.validators), v) })
+	return onDefaults(func(r *Request) { e := r.more(); e.validators = append(slices.Clip(e.validators), v) })
 }
 
 // OnError adds an error handler. Those of the client run before the request's.
 func OnError(h ErrorHandler) Option {
-	return onDefaults(func(r *Request) { r.hooks.errorHandlers = append(slices.Clip(r.hooks.errorHandlers), h) })
+	return onDefaults(func(r *Request) { e := r.more(); e.errorHandlers = append(slices.Clip(e.errorHandlers), h) })
 }
 
 // statusErrorBody limits the body that a StatusError keeps from a stream.
@@ -50,7 +50,7 @@ func (b *builtins) validate(ctx context.Context, req *Request, resp *Response) e
 			return err
 		}
 	}
-	for _, v := range req.hooks.validators {
+	for _, v := range req.extras().validators {
 		if err := v(ctx, resp); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/godwit-go/godwit/content"
@@ -26,9 +27,7 @@ func (c *Client) execute(ctx context.Context, req *Request) (*Response, error) {
 		return nil, opError(opBuild, err)
 	}
 	call.root().sends.Add(1)
-	call.mu.Lock()
-	call.last = req
-	call.mu.Unlock()
+	call.last.Store(req)
 	emit(ctx, req, Sending{call, req})
 	timed := c.builtin.timed.For(req)
 	if timed {
@@ -40,7 +39,7 @@ func (c *Client) execute(ctx context.Context, req *Request) (*Response, error) {
 		return nil, call.explain(err)
 	}
 	resp := call.received(req, answer)
-	resp.RequestTime, resp.ResponseTime = sent, time.Now()
+	resp.RequestTime, resp.ResponseTime = sent, sent.Add(time.Since(sent))
 	if wire.HeadOnly || answer.Upgraded != nil {
 		call.ctx.dropDeadline()
 	}
@@ -96,13 +95,15 @@ func (c *Client) fill(w *engine.Request, call *Call, req *Request) error {
 // fillDeadline takes the earlier of the call's and the attempt's deadline. For
 // an engine that has no deadlines the call's context keeps the time.
 func (c *Call) fillDeadline(w *engine.Request, req *Request, can engine.Capabilities) {
-	c.ctx.mu.Lock()
-	if can.Has(engine.RequestTimeout) {
-		w.Deadline, w.DeadlineLimit, w.DeadlineKind = c.ctx.deadline, c.ctx.limit, c.ctx.kind
-	} else {
-		c.ctx.arm()
+	if c.ctx.timed.Load() {
+		c.ctx.mu.Lock()
+		if can.Has(engine.RequestTimeout) {
+			w.Deadline, w.DeadlineLimit, w.DeadlineKind = c.ctx.deadline, c.ctx.limit, c.ctx.kind
+		} else {
+			c.ctx.arm()
+		}
+		c.ctx.mu.Unlock()
 	}
-	c.ctx.mu.Unlock()
 	if a := req.attempt; !a.at.IsZero() && (w.Deadline.IsZero() || a.at.Before(w.Deadline)) {
 		w.Deadline, w.DeadlineLimit, w.DeadlineKind = a.at, a.limit, engine.KindAttempt
 	}
@@ -127,17 +128,27 @@ func checkURL(u *url.URL) error {
 	case u.Opaque != "":
 		return buildErrorf("URL %q has no //", withoutUser(u))
 	}
-	if err := checkHost(u.Hostname()); err != nil {
+	if err := checkHostPort(u); err != nil {
 		return buildErrorf("URL %q: %w", withoutUser(u), err)
-	}
-	if port := u.Port(); port != "" {
-		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-			return buildErrorf("URL %q: port %s is not between 1 and 65535", withoutUser(u), port)
-		}
 	}
 	for i := 0; i < len(u.RawQuery); i++ {
 		if c := u.RawQuery[i]; c <= ' ' || c >= 0x7f {
 			return buildErrorf("URL query: character %q is not allowed; escape it", c)
+		}
+	}
+	return nil
+}
+
+func checkHostPort(u *url.URL) error {
+	if strings.IndexByte(u.Host, ':') < 0 {
+		return checkHost(u.Host)
+	}
+	if err := checkHost(u.Hostname()); err != nil {
+		return err
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return fmt.Errorf("port %s is not between 1 and 65535", port)
 		}
 	}
 	return nil
@@ -229,22 +240,21 @@ func (c *Call) received(req *Request, answer *engine.Response) *Response {
 	} else {
 		resp, base = new(Response), new(baseBody)
 	}
-	base.inner, base.length = answer.Body, answer.ContentLength
+	base.inner, base.length, base.header = answer.Body, answer.ContentLength, answer.Header.View()
 	if bodiless(req.Method, Status(answer.Status)) {
 		base.length = 0
 	}
-	*resp = Response{
-		Status: Status(answer.Status), Reason: answer.Reason, Proto: answer.Proto, Header: answer.Header,
-		ContentLength: answer.ContentLength, Body: base,
-		call: c, request: req, base: base, trailer: answer.Trailer,
-		upgraded: answer.Upgraded, conn: answer.Conn, reused: answer.Reused, rawHead: answer.RawHead,
-	}
+	// Field by field: the memory is fresh, and copying a whole Response costs
+	// more than what it holds.
+	resp.Status, resp.Reason, resp.Proto = Status(answer.Status), answer.Reason, answer.Proto
+	resp.Header, resp.ContentLength, resp.Body = answer.Header, answer.ContentLength, base
+	resp.call, resp.request, resp.base, resp.trailer = c, req, base, answer.Trailer
+	resp.upgraded, resp.conn, resp.reused, resp.rawHead = answer.Upgraded, answer.Conn, answer.Reused, answer.RawHead
 	if conn := answer.Upgraded; conn != nil {
 		base.onEnd(func(error) { conn.Close() })
 	}
-	c.mu.Lock()
-	c.open, c.wireHead = base, answer.Header.View()
-	c.mu.Unlock()
+	c.open.Store(base)
+	c.head.Store(base)
 	if c.ctx.forced() != nil { // cancelled while the head came in
 		base.Close()
 	}

@@ -115,7 +115,7 @@ func Cookie(name, value string) Option {
 	if _, err := header.FormatCookie(name, value); err != nil {
 		return failing(err)
 	}
-	return onDefaults(func(r *Request) { r.cookies = append(slices.Clip(r.cookies), cookiePair{name, value}) })
+	return onDefaults(func(r *Request) { e := r.more(); e.cookies = append(slices.Clip(e.cookies), cookiePair{name, value}) })
 }
 
 // ContentType sets the Content-Type of the body.
@@ -161,7 +161,7 @@ func Attribute[T any](key *attr.Key[T], value T) Option {
 // way ("https://h/dir/f" + "x" = "https://h/dir/x"), so an API's base ends with
 // a slash; its query's pairs are added where the request has none of that name.
 func BaseURL(base string) Option {
-	return onDefaults(func(r *Request) { r.parts.base = base })
+	return onDefaults(func(r *Request) { r.more().parts.base = base })
 }
 
 // Path appends segments to the URL's path, each escaped, slashes included.
@@ -172,7 +172,7 @@ func Path(segments ...string) Option {
 		}
 	}
 	return &option{
-		func(r *Request) { r.parts.path = append(slices.Clip(r.parts.path), segments...) },
+		func(r *Request) { p := &r.more().parts; p.path = append(slices.Clip(p.path), segments...) },
 		func(c *config) { c.fail(fmt.Errorf("Path is an option for a single request; use BaseURL")) },
 	}
 }
@@ -181,7 +181,7 @@ func Path(segments ...string) Option {
 // segment; in {name...} slashes are kept. It is formatted as fmt.Sprint does.
 func PathParam(name string, value any) Option {
 	v := fmt.Sprint(value)
-	return onDefaults(func(r *Request) { r.parts.values = append(slices.Clip(r.parts.values), pair{name, v}) })
+	return onDefaults(func(r *Request) { p := &r.more().parts; p.values = append(slices.Clip(p.values), pair{name, v}) })
 }
 
 // Param appends a query parameter; nil values are left out, a slice gives one
@@ -192,7 +192,7 @@ func Param(name string, values ...any) Option {
 	for _, v := range values {
 		pairs = appendParam(pairs, name, v)
 	}
-	return onDefaults(func(r *Request) { r.parts.params = append(slices.Clip(r.parts.params), pairs...) })
+	return onDefaults(func(r *Request) { p := &r.more().parts; p.params = append(slices.Clip(p.params), pairs...) })
 }
 
 func appendParam(pairs []pair, name string, value any) []pair {
@@ -234,7 +234,7 @@ func Params(v any) Option {
 		}
 	}
 	slices.SortStableFunc(pairs, func(a, b pair) int { return cmp.Compare(a.name, b.name) })
-	return onDefaults(func(r *Request) { r.parts.params = append(slices.Clip(r.parts.params), pairs...) })
+	return onDefaults(func(r *Request) { p := &r.more().parts; p.params = append(slices.Clip(p.params), pairs...) })
 }
 
 func queryValues(v any) (url.Values, error) {
@@ -255,13 +255,13 @@ func queryValues(v any) (url.Values, error) {
 
 // Fragment sets the URL's fragment, which is not sent but kept over redirects.
 func Fragment(fragment string) Option {
-	return onDefaults(func(r *Request) { r.parts.fragment = &fragment })
+	return onDefaults(func(r *Request) { r.more().parts.fragment = &fragment })
 }
 
 // UserInfo sets the URL's user info, which is sent as Basic credentials unless
 // the request has an Authorization field.
 func UserInfo(user, password string) Option {
-	return onDefaults(func(r *Request) { r.parts.user = url.UserPassword(user, password) })
+	return onDefaults(func(r *Request) { r.more().parts.user = url.UserPassword(user, password) })
 }
 
 // WithEngine makes the client create its engine from a factory, such as the
@@ -307,7 +307,7 @@ func Bind(ctx context.Context) ClientOption {
 // runs in the call's goroutine and must not block.
 func On[E any](listener func(ctx context.Context, event E)) Option {
 	return &option{
-		func(r *Request) { r.listeners = append(slices.Clip(r.listeners), listener) },
+		func(r *Request) { e := r.more(); e.listeners = append(slices.Clip(e.listeners), listener) },
 		func(c *config) { c.listeners = append(slices.Clip(c.listeners), listener) },
 	}
 }

@@ -165,7 +165,7 @@ func emit[E any](ctx context.Context, req *Request, event E) {
 			f(ctx, event)
 		}
 	}
-	for _, l := range req.listeners {
+	for _, l := range req.extras().listeners {
 		if f, ok := l.(func(context.Context, E)); ok {
 			f(ctx, event)
 		}

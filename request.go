@@ -33,14 +33,14 @@ type Request struct {
 	// Attributes are yours; they are seen on the call and on each hop.
 	Attributes attr.Attributes
 
-	settings  attr.Attributes
-	listeners []any
-	parts     urlParts
-	cookies   []cookiePair
-	hooks     requestHooks
-	raw       string
-	method    string // as given by the caller, before redirects changed it
-	err       error
+	settings attr.Attributes
+	// extra holds what few requests have; it is copied before a change unless it
+	// is ownExtra: clones share it.
+	extra    *requestExtra
+	ownExtra bool
+	raw      string
+	method   string // as given by the caller, before redirects changed it
+	err      error
 	// encodings is the Accept-Encoding that godwit itself added; a response is
 	// decoded only if it is still there.
 	encodings string
@@ -49,10 +49,32 @@ type Request struct {
 	target any
 }
 
-// requestHooks are the functions that options hang on a single request.
-type requestHooks struct {
+// requestExtra is what options hang on single requests.
+type requestExtra struct {
+	parts         urlParts
+	cookies       []cookiePair
+	listeners     []any
 	validators    []Validator
 	errorHandlers []ErrorHandler
+}
+
+var noExtra requestExtra // never changed
+
+// extras returns the extra for reading.
+func (r *Request) extras() *requestExtra {
+	if r.extra == nil {
+		return &noExtra
+	}
+	return r.extra
+}
+
+// more returns the extra for changing.
+func (r *Request) more() *requestExtra {
+	if r.extra == nil || !r.ownExtra {
+		own := *r.extras()
+		r.extra, r.ownExtra = &own, true
+	}
+	return r.extra
 }
 
 type cookiePair struct{ name, value string }
@@ -93,7 +115,7 @@ func (r *Request) With(opts ...Option) *Request {
 // copy is in use.
 func (r *Request) Clone() *Request {
 	c := *r
-	c.Header = r.Header.View()
+	c.Header, c.ownExtra = r.Header.View(), false
 	return &c
 }
 

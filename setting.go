@@ -64,10 +64,15 @@ type Value[T any] struct {
 }
 
 // For returns the value that holds for one request.
-func (v Value[T]) For(req *Request) T { return v.key.Or(&req.settings, v.client) }
+func (v *Value[T]) For(req *Request) T {
+	if req.settings.Empty() {
+		return v.client
+	}
+	return v.key.Or(&req.settings, v.client)
+}
 
 // ForRequest returns the value set on the request itself, if there is one.
-func (v Value[T]) ForRequest(req *Request) (T, bool) { return v.key.Get(&req.settings) }
+func (v *Value[T]) ForRequest(req *Request) (T, bool) { return v.key.Get(&req.settings) }
 
 type settingOption[T any] struct {
 	setting *Setting[T]

@@ -57,7 +57,7 @@ func (r *Request) expandOwn() bool {
 		return true
 	}
 	out, missing, err := expandTemplate(r.raw, func(name string) (string, bool) {
-		return lookupPair(r.parts.values, name)
+		return lookupPair(r.extras().parts.values, name)
 	})
 	if err != nil {
 		r.fail(opError(opBuild, err))
@@ -72,10 +72,10 @@ func (r *Request) expandOwn() bool {
 // applyParts works the given parts into r.URL, once. The URL is copied first:
 // the caller may share it.
 func (r *Request) applyParts() {
-	p := &r.parts
-	if len(p.path) == 0 && len(p.params) == 0 && p.fragment == nil && p.user == nil {
+	if p := &r.extras().parts; len(p.path) == 0 && len(p.params) == 0 && p.fragment == nil && p.user == nil {
 		return
 	}
+	p := &r.more().parts
 	u := *r.URL
 	for _, s := range p.path {
 		appendSegment(&u, s)
