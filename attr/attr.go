@@ -79,6 +79,9 @@ type node struct {
 	next       *node
 }
 
+// Empty reports whether there are no attributes.
+func (a *Attributes) Empty() bool { return a.head == nil }
+
 // Len returns the number of attributes.
 func (a *Attributes) Len() int {
 	n := 0
