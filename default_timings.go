@@ -29,7 +29,7 @@ type Timings struct {
 	// Send is the time to write the request, body included.
 	Send time.Duration
 	// FirstByte is the wait from the end of the request to the first byte of the
-	// response.
+	// response; 0 if that came before the whole request was written.
 	FirstByte time.Duration
 	// Body is the time from the response's head to the end of its body.
 	Body time.Duration
@@ -80,7 +80,7 @@ func (w *stopwatch) at(f func(now time.Time)) {
 // measure starts a stopwatch for a send and hangs it into the trace.
 func (c *Call) measure(w *engine.Request) {
 	watch := &stopwatch{start: time.Now()}
-	watch.t.Start, watch.gotConn, watch.wrote = watch.start, watch.start, watch.start
+	watch.t.Start, watch.gotConn = watch.start, watch.start
 	c.mu.Lock()
 	c.watch = watch
 	c.mu.Unlock()
@@ -101,7 +101,6 @@ func (w *stopwatch) trace() *engine.Trace {
 			w.at(func(now time.Time) {
 				w.gotConn, w.t.Reused, w.t.Local, w.t.Remote = now, c.Reused, c.Local, c.Remote
 				w.t.Queue = max(0, since(w.wait, now)-w.t.DNS-w.t.Connect-w.t.TLS)
-				w.wrote = now
 			})
 		},
 		DNSStart:     func(string) { w.at(func(now time.Time) { w.dns = now }) },
@@ -124,9 +123,7 @@ func (w *stopwatch) trace() *engine.Trace {
 			})
 		},
 		WroteRequest: func(error) { w.at(func(now time.Time) { w.wrote, w.t.Send = now, since(w.gotConn, now) }) },
-		FirstByte: func() {
-			w.at(func(now time.Time) { w.t.FirstByte = max(0, since(w.wrote, now)) })
-		},
+		FirstByte:    func() { w.at(func(now time.Time) { w.t.FirstByte = since(w.wrote, now) }) },
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"strconv"
 	"strings"
@@ -267,48 +266,5 @@ func bodiless(method string, status Status) bool {
 	return method == "HEAD" || status == 204 || status == 304 || status.IsInformational()
 }
 
-// guard is phase Guard: it closes what an interceptor forgot before it sends
-// again, and caps the sends of a call.
-func (b *builtins) guard(ctx context.Context, req *Request, next Handler) (*Response, error) {
-	call := CallFrom(ctx)
-	call.closeOpen()
-	if limit := b.maxSends.For(req); int(call.root().passes.Add(1)) > limit {
-		return nil, opError(engine.OpSend, fmt.Errorf("%w: the limit is %d (see godwit.MaxSends)", ErrTooManySends, limit))
-	}
-	return next(ctx, req)
-}
-
-// save is the innermost of the Call pipeline: the response of a buffered call is
-// read into memory, or its body dropped.
-func (b *builtins) save(ctx context.Context, req *Request, next Handler) (*Response, error) {
-	resp, err := next(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	call := CallFrom(ctx)
-	if resp.call == nil {
-		resp.call = call
-	}
-	if b.dropBody.For(req) {
-		resp.Discard()
-		resp.setSaved(nil)
-		return resp, nil
-	}
-	if call.mode != buffered {
-		return resp, nil
-	}
-	if resp.upgraded != nil {
-		resp.upgraded.Close()
-		return nil, buildErrorf("the connection was upgraded: use Open and Response.Upgraded")
-	}
-	if err := resp.Save(); err != nil {
-		emit(ctx, req, ReceiveFailed{call, err})
-		return nil, err
-	}
-	return resp, nil
-}
-
 // errNoContent is the cause when a value is wanted of an empty body.
 var errNoContent = errors.New("the body is empty")
-
-var _ io.Reader = (*memoryBody)(nil)

@@ -266,7 +266,7 @@ func failOnce(ctx context.Context, c *godwit.Client, url, fault string, i int) e
 	case 5: // opened, partly read, closed
 		var resp *godwit.Response
 		if resp, err = c.Open(ctx, req); err == nil {
-			_, err = io.ReadFull(resp.Body, make([]byte, 3))
+			io.ReadFull(resp.Body, make([]byte, 3))
 			resp.Close()
 			return nil
 		}

@@ -43,7 +43,7 @@ func TestForm(t *testing.T) {
 			t.Error("FormPairs took an odd number of strings")
 		}
 	}()
-	content.FormPairs("a")
+	content.FormPairs([]string{"a"}...)
 }
 
 // What a form encodes, url.ParseQuery decodes to the same.

@@ -109,7 +109,7 @@ func TestHeaderZeroAndEqual(t *testing.T) {
 			t.Error("New took an odd number of strings")
 		}
 	}()
-	header.New("a")
+	header.New([]string{"a"}...)
 }
 
 func TestEqualFold(t *testing.T) {

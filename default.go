@@ -1,0 +1,65 @@
+package godwit
+
+import (
+	"time"
+
+	"github.com/godwit-go/godwit/engine"
+)
+
+// builtins are the client's settings for what is always there.
+type builtins struct {
+	timeout, attempt, pool, connect, header, idle Value[time.Duration]
+	toHead, dropBody, noStale, rawHead            Value[bool]
+	maxBody                                       Value[int64]
+	maxSends, maxRedirects                        Value[int]
+	proxy                                         Value[engine.ProxyFunc]
+	unix, upgrade                                 Value[string]
+	trace                                         Value[*engine.Trace]
+	follow, downgrade, decompress, anyType        Value[bool]
+	removeBOM, timed                              Value[bool]
+	expect                                        Value[expectation]
+	charsets                                      Value[charsets]
+	acceptCharsets                                Value[[]weightedCharset]
+	onUpload, onDownload                          Value[ProgressFunc]
+	decodeRatio                                   Value[int64]
+	wire                                          wireSettings
+	validators                                    []Validator
+	defaults                                      *Request
+}
+
+func (b *builtins) install(s *Scope) {
+	settings := &s.config.settings
+	b.timeout, b.attempt = requestTimeout.capture(settings), attemptTimeout.capture(settings)
+	b.pool, b.connect = poolTimeout.capture(settings), connectTimeout.capture(settings)
+	b.header, b.idle = headerTimeout.capture(settings), idleTimeout.capture(settings)
+	b.toHead, b.dropBody = timeoutToHead.capture(settings), dropBody.capture(settings)
+	b.noStale, b.rawHead = noStaleRetry.capture(settings), wantRawHead.capture(settings)
+	b.maxBody, b.maxSends = maxBodySetting.capture(settings), maxSends.capture(settings)
+	b.maxRedirects, b.proxy = maxRedirects.capture(settings), proxySetting.capture(settings)
+	b.unix, b.upgrade, b.trace = unixSocket.capture(settings), upgradeTo.capture(settings), traceSetting.capture(settings)
+	b.follow, b.downgrade = followRedirects.capture(settings), allowDowngrade.capture(settings)
+	b.decompress, b.anyType = decompress.capture(settings), anyContentType.capture(settings)
+	b.removeBOM, b.expect = removeBOM.capture(settings), expectSuccess.capture(settings)
+	b.charsets, b.acceptCharsets = defaultCharset.capture(settings), acceptCharset.capture(settings)
+	b.onUpload, b.onDownload = uploadProgress.capture(settings), downloadProgress.capture(settings)
+	b.decodeRatio, b.timed = maxDecodeRatio.capture(settings), timedSetting.capture(settings)
+	b.validators = s.config.defaults.extras().validators
+	s.client.handlers = append(s.client.handlers, s.config.defaults.extras().errorHandlers...)
+	b.defaults = &s.config.defaults
+	b.wire = b.wireSettings(new(Request))
+
+	s.name = "godwit"
+	s.InterceptCall(CallBefore, b.lifecycle)
+	s.InterceptCall(callDefaults, b.merge)
+	s.InterceptCall(CallTransformDefault, b.transform)
+	s.InterceptCall(CallRender, b.render)
+	s.InterceptCall(CallSend, b.save)
+	s.Intercept(SendFollow, b.redirect)
+	s.Intercept(sendGuard, b.guard)
+	s.Intercept(SendAttempt, b.limitAttempt)
+	s.Intercept(SendProgress, b.countDownload)
+	s.Intercept(SendBOM, b.stripBOM)
+	s.Intercept(SendDecode, b.decodeBody)
+	s.InterceptDecode(DecodeParse, b.parse)
+	s.InterceptDecode(decodeDefault, b.decodeByCodec)
+}

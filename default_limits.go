@@ -1,0 +1,80 @@
+package godwit
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/godwit-go/godwit/engine"
+)
+
+const defaultMaxBody = 32 << 20
+
+var (
+	maxBodySetting = NewSetting[int64]("MaxBody", defaultMaxBody).Check(func(n int64) error {
+		if n <= 0 {
+			return fmt.Errorf("MaxBody(%d): the limit is more than zero", n)
+		}
+		return nil
+	})
+	maxSends = NewSetting("MaxSends", 20).Check(func(n int) error {
+		if n <= 0 {
+			return fmt.Errorf("MaxSends(%d): the limit is more than zero", n)
+		}
+		return nil
+	})
+	dropBody = NewSetting("DropBody", false)
+)
+
+// MaxBody limits the size of a buffered body, after decoding; the default is 32
+// MiB. Over it the call fails with [ErrBodyTooLarge]. Stream and Open have no
+// such limit.
+func MaxBody(n int64) Option { return maxBodySetting.Set(n) }
+
+// MaxSends limits how many requests one call sends, redirects and retries
+// included; the default is 20. Over it the call fails with [ErrTooManySends].
+func MaxSends(n int) Option { return maxSends.Set(n) }
+
+// DropBody discards the body of the response unread; what the caller gets is
+// empty. The connection is used again if little was left.
+func DropBody() Option { return dropBody.Set(true) }
+
+// guard is phase Guard: it closes what an interceptor forgot before it sends
+// again, and caps the sends of a call.
+func (b *builtins) guard(ctx context.Context, req *Request, next Handler) (*Response, error) {
+	call := CallFrom(ctx)
+	call.closeOpen()
+	if limit := b.maxSends.For(req); int(call.root().passes.Add(1)) > limit {
+		return nil, opError(engine.OpSend, fmt.Errorf("%w: the limit is %d (see godwit.MaxSends)", ErrTooManySends, limit))
+	}
+	return next(ctx, req)
+}
+
+// save is the innermost of the Call pipeline: the response of a buffered call is
+// read into memory, or its body dropped.
+func (b *builtins) save(ctx context.Context, req *Request, next Handler) (*Response, error) {
+	resp, err := next(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	call := CallFrom(ctx)
+	if resp.call == nil {
+		resp.call = call
+	}
+	if b.dropBody.For(req) {
+		resp.Discard()
+		resp.setSaved(nil)
+		return resp, nil
+	}
+	if call.mode != buffered {
+		return resp, nil
+	}
+	if resp.upgraded != nil {
+		resp.upgraded.Close()
+		return nil, buildErrorf("the connection was upgraded: use Open and Response.Upgraded")
+	}
+	if err := resp.Save(); err != nil {
+		emit(ctx, req, ReceiveFailed{call, err})
+		return nil, err
+	}
+	return resp, nil
+}
