@@ -67,7 +67,7 @@ func contractConstants(t *T) {
 	if e.Name() == "" || e.Name() != strings.ToLower(e.Name()) {
 		t.Errorf("Name() = %q, want a lower-case word", e.Name())
 	}
-	if e.Capabilities() != e.Capabilities() || e.Capabilities() == 0 {
+	if first := e.Capabilities(); first == 0 || first != e.Capabilities() {
 		t.Errorf("Capabilities() = %v", e.Capabilities())
 	}
 	if unknown := e.Capabilities() &^ engine.AllCapabilities; unknown != 0 {

@@ -32,8 +32,6 @@ const (
 	uploadDone // at its end, failed or closed
 )
 
-func newUpload(x *exchange) *upload { return &upload{x: x} }
-
 // Read reads from the content. Its errors are the content's, or those of the
 // hooks.
 func (u *upload) Read(p []byte) (int, error) {

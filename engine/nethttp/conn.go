@@ -1,0 +1,224 @@
+package nethttp
+
+import (
+	"context"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/dial"
+)
+
+// dialling is a connection that net/http makes for an exchange. net/http goes on
+// with it when the exchange is over; here it ends with the exchange that asked
+// for it, unless another one uses it by then.
+type dialling struct {
+	cancel context.CancelFunc
+
+	mu      sync.Mutex // guards what follows
+	conn    *conn
+	steps   int // handshakes of TLS or SOCKS that are still to come
+	givenUp bool
+}
+
+// giveUp ends a dial on its way. A connection that is complete stays: net/http
+// may have given it to another exchange at this very moment.
+func (d *dialling) giveUp() {
+	d.cancel()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.givenUp = true
+	if d.conn != nil && d.steps > 0 && !d.conn.used.Load() {
+		d.conn.Close()
+	}
+}
+
+// giveUpDials ends the dials that the exchange needs no more.
+func (x *exchange) giveUpDials() {
+	x.mu.Lock()
+	dials := x.dials
+	x.dials = nil
+	x.mu.Unlock()
+	for _, d := range dials {
+		d.giveUp()
+	}
+}
+
+// conn counts towards the engine's connections until it is closed.
+type conn struct {
+	net.Conn
+	leave  func() // gives its slots back
+	made   time.Time
+	active atomic.Int64 // when the last byte moved, in time since made
+	used   atomic.Bool  // an exchange runs or ran on it
+	closed sync.Once
+}
+
+func (c *conn) touch() { c.active.Store(int64(time.Since(c.made))) }
+
+func (c *conn) lastActive() time.Time { return c.made.Add(time.Duration(c.active.Load())) }
+
+// Read notes when bytes came.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.touch()
+	}
+	return n, err
+}
+
+// Write notes when bytes went.
+func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if n > 0 {
+		c.touch()
+	}
+	return n, err
+}
+
+// CloseWrite is what upgraded streams need.
+func (c *conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return net.ErrClosed
+}
+
+// Close closes the connection and makes room for another one.
+func (c *conn) Close() error {
+	err := c.Conn.Close()
+	c.closed.Do(c.leave)
+	return err
+}
+
+// dialContext returns the DialContext of a transport; unix is the path of its
+// socket, or "".
+func (e *Engine) dialContext(unix string) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return func(ctx context.Context, _, addr string) (net.Conn, error) {
+		x := exchangeOf(ctx)
+		lost := x == nil // by an interceptor that put another context in
+		if lost {
+			x = newExchange(ctx, e, &engine.Request{})
+			defer x.finish()
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		d := &dialling{cancel: cancel, steps: x.handshakes()}
+		if !x.addDial(d) {
+			cancel()
+			return nil, context.Canceled
+		}
+		leave := e.slot(ctx, x, unix+" "+addr)
+		if leave == nil {
+			return nil, &engine.OpError{Op: engine.OpPool, Err: context.Canceled}
+		}
+		x.dialStarts()
+		c, err := e.dialer.Connect(ctx, dial.Route{Addr: addr, Unix: unix}, 0, x.dialTrace())
+		if err != nil {
+			leave()
+			return nil, err
+		}
+		made := &conn{Conn: c.Conn, leave: leave, made: time.Now()}
+		made.used.Store(lost)
+		return d.done(made, x)
+	}
+}
+
+// slot waits for a place for one more connection; nil = ctx ended before. To a
+// proxy many routes lead, so that only net/http can bound those.
+func (e *Engine) slot(ctx context.Context, x *exchange, route string) (leave func()) {
+	inRoute := func() {}
+	if !x.proxied() {
+		if inRoute = e.routes.enter(route, ctx.Done()); inRoute == nil {
+			return nil
+		}
+	}
+	if !e.connections.enter(ctx.Done()) {
+		inRoute()
+		return nil
+	}
+	return func() {
+		e.connections.leave()
+		inRoute()
+	}
+}
+
+func (x *exchange) proxied() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.proxy != nil
+}
+
+// done hands c to net/http, unless nobody wants it any more.
+func (d *dialling) done(c *conn, x *exchange) (net.Conn, error) {
+	d.mu.Lock()
+	d.conn = c
+	givenUp := d.givenUp
+	d.mu.Unlock()
+	if (givenUp && d.steps > 0) || x.engine.closed.Load() {
+		c.Close()
+		return nil, &engine.OpError{Op: engine.OpConnect, Err: context.Canceled}
+	}
+	x.dialEnds()
+	return c, nil
+}
+
+// addDial notes d and reports whether x still wants it.
+func (x *exchange) addDial(d *dialling) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over {
+		return false
+	}
+	x.dials = append(x.dials, d)
+	return true
+}
+
+// dialStarts: the wait in the pool is over.
+func (x *exchange) dialStarts() {
+	x.stopTimers(&x.pool)
+	x.setOp(engine.OpConnect)
+	x.startTimer(&x.connect, x.timeouts.Connect, engine.KindConnect)
+}
+
+// handshakes returns how many follow a connection's TCP handshake.
+func (x *exchange) handshakes() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	n := 0
+	if x.req.URL != nil && x.req.URL.Scheme == "https" {
+		n++
+	}
+	if x.proxy != nil && x.proxy.Scheme != "http" {
+		n++
+	}
+	return n
+}
+
+// secured: a TLS handshake is done, with the origin or an https proxy.
+func (x *exchange) secured() {
+	x.dialEnds()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.dials) == 0 {
+		return
+	}
+	d := x.dials[len(x.dials)-1] // those before it have failed
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.steps--
+	if x.proxy != nil && strings.HasPrefix(x.proxy.Scheme, "socks") {
+		d.steps = 0
+	}
+}
+
+// dialEnds: what comes next is said by a proxy, if there is one.
+func (x *exchange) dialEnds() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.proxy != nil && !x.connected {
+		x.op = engine.OpProxy
+	}
+}

@@ -1,0 +1,295 @@
+package nethttp
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-go/godwit/engine"
+)
+
+// exchange is one call of Execute and the response that it made. It travels in
+// the request's context, so that the hooks of the transport find it.
+//
+// Every limit of time works the same way: a timer cancels the exchange's context
+// with the error as its cause, whatever net/http makes of that.
+type exchange struct {
+	engine   *Engine
+	req      *engine.Request
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	timeouts engine.Timeouts
+
+	expects  bool          // the request says "Expect: 100-continue"
+	answered chan struct{} // closed when RoundTrip has returned; nil unless expects
+	sent     atomic.Bool
+	activity atomic.Int64 // when the last byte moved, in time since started
+	started  time.Time
+	sourcing atomic.Int32 // the sender's own code is being waited for
+
+	traceMu sync.Mutex // serialises the caller's hooks; guards silent
+	silent  bool       // the exchange is over
+
+	mu        sync.Mutex // guards what follows; taken before traceMu, never after it
+	op        engine.Op
+	proxy     *url.URL
+	uploads   []*upload
+	dials     []*dialling
+	deadline  *time.Timer
+	pool      *time.Timer
+	connect   *time.Timer
+	header    *time.Timer
+	idle      *time.Timer
+	watch     int  // counts the starts of idle
+	entered   bool // holds a place in engine.concurrent
+	over      bool
+	asked     bool     // for a connection, in this attempt
+	conn      net.Conn // as net/http uses it
+	final     bool     // a response that is no 1xx has begun
+	continued bool     // 100 Continue has come
+	interim   int      // 1xx responses
+	own       *conn    // what is under it, if the exchange has it for itself
+	connected bool
+	reused    bool
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
+func newExchange(ctx context.Context, e *Engine, req *engine.Request) *exchange {
+	x := &exchange{engine: e, req: req, started: time.Now(), op: engine.OpPool,
+		timeouts: req.Timeouts.Or(e.config.Timeouts)}
+	if req.Body != nil && strings.EqualFold(req.Header.Get("Expect"), "100-continue") {
+		x.expects, x.answered = true, make(chan struct{})
+	}
+	merged, cancel := context.WithCancelCause(ctx)
+	x.cancel = cancel
+	x.ctx = context.WithValue(merged, exchangeKey{}, x)
+	if !req.Deadline.IsZero() {
+		kind := or(req.DeadlineKind, engine.KindRequest)
+		left := time.Until(req.Deadline)
+		expire := func() { cancel(&engine.TimeoutError{Kind: kind, Limit: req.DeadlineLimit}) }
+		if left <= 0 {
+			expire()
+		} else {
+			x.deadline = time.AfterFunc(left, expire)
+		}
+	}
+	return x
+}
+
+func (x *exchange) execute() (*engine.Response, error) {
+	if err := x.ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := x.enter(); err != nil {
+		return nil, err
+	}
+	r, err := x.request()
+	if err != nil {
+		return nil, err
+	}
+	resp, err := x.engine.chain.RoundTrip(r)
+	if x.expects {
+		close(x.answered)
+	}
+	x.stopTimers(&x.pool, &x.connect, &x.header, &x.idle)
+	if err != nil {
+		return nil, err
+	}
+	if x.ctx.Err() != nil { // a hook or a limit ended it at the same moment
+		resp.Body.Close()
+		return nil, context.Cause(x.ctx)
+	}
+	if x.req.HeadOnly {
+		x.stopTimers(&x.deadline)
+	}
+	return x.response(resp)
+}
+
+// enter waits for a place among the concurrent exchanges.
+func (x *exchange) enter() error {
+	x.startTimer(&x.pool, x.timeouts.Pool, engine.KindPool)
+	if !x.engine.concurrent.enter(x.ctx.Done()) {
+		return context.Cause(x.ctx)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.entered = true
+	return nil
+}
+
+// startTimer lets the exchange fail after limit, if that is one.
+func (x *exchange) startTimer(timer **time.Timer, limit time.Duration, kind engine.TimeoutKind) {
+	if !engine.Limited(limit) {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if *timer != nil || x.over {
+		return // it runs already, and goes on
+	}
+	*timer = time.AfterFunc(limit, func() { x.cancel(&engine.TimeoutError{Kind: kind, Limit: limit}) })
+}
+
+func (x *exchange) stopTimers(timers ...**time.Timer) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.stopLocked(timers...)
+}
+
+func (x *exchange) stopLocked(timers ...**time.Timer) {
+	for _, t := range timers {
+		if *t != nil {
+			(*t).Stop()
+			*t = nil
+		}
+	}
+}
+
+// touch notes that a byte has moved.
+func (x *exchange) touch() { x.activity.Store(int64(time.Since(x.started))) }
+
+// startIdle begins to watch for pauses; until the head is there, or during one
+// read of the body.
+func (x *exchange) startIdle() {
+	limit := x.timeouts.Idle
+	if !engine.Limited(limit) {
+		return
+	}
+	x.touch()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over || x.idle != nil {
+		return
+	}
+	x.watch++
+	watch := x.watch
+	x.idle = time.AfterFunc(limit, func() { x.checkIdle(watch, limit) })
+}
+
+// checkIdle ends the exchange if the pause was long enough, else it looks again
+// when it can be. While the sender's own code is waited for there is no pause.
+func (x *exchange) checkIdle(watch int, limit time.Duration) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.idle == nil || x.watch != watch {
+		return
+	}
+	last := time.Duration(x.activity.Load())
+	if c := x.own; c != nil {
+		last = max(last, c.lastActive().Sub(x.started))
+	}
+	pause := time.Since(x.started) - last
+	switch {
+	case x.sourcing.Load() > 0:
+		x.idle.Reset(limit)
+	case pause < limit:
+		x.idle.Reset(limit - pause)
+	default:
+		x.cancel(&engine.TimeoutError{Kind: engine.KindIdle, Limit: limit})
+	}
+}
+
+func (x *exchange) setOp(op engine.Op) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.op = op
+}
+
+func (x *exchange) currentOp() engine.Op {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.op
+}
+
+// refused reports whether the server has answered a request whose body waits for
+// 100 Continue.
+func (x *exchange) refused() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.expects && x.final && !x.continued
+}
+
+// setProxy notes the proxy of the attempt, without its credentials.
+func (x *exchange) setProxy(u *url.URL) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.proxy = nil
+	if u != nil {
+		x.proxy = &url.URL{Scheme: u.Scheme, Host: u.Host}
+	}
+}
+
+// finish gives back all that the exchange holds, once.
+func (x *exchange) finish() {
+	x.mu.Lock()
+	if x.over {
+		x.mu.Unlock()
+		return
+	}
+	x.over = true
+	x.stopLocked(&x.deadline, &x.pool, &x.connect, &x.header, &x.idle)
+	uploads, entered := x.uploads, x.entered
+	x.mu.Unlock()
+	x.traceMu.Lock()
+	x.silent = true
+	x.traceMu.Unlock()
+	x.cancel(nil)
+	for _, u := range uploads {
+		u.stop()
+	}
+	x.giveUpDials()
+	if entered {
+		x.engine.concurrent.leave()
+	}
+	if x.engine.closed.Load() {
+		x.engine.closeIdle()
+		return
+	}
+	x.engine.makeRoom()
+}
+
+// response makes the engine's response of net/http's.
+func (x *exchange) response(resp *http.Response) (*engine.Response, error) {
+	limit := or(x.engine.config.MaxHeaderFields, defaultHeaderFields)
+	if n := count(resp.Header); n > limit {
+		resp.Body.Close()
+		return nil, tooManyFields(n, limit)
+	}
+	if resp.StatusCode == http.StatusSwitchingProtocols && x.req.Protocol == "" {
+		resp.Body.Close()
+		return nil, &engine.ProtocolError{Reason: "101 without a request to upgrade", Section: "RFC 9110 §15.2.2"}
+	}
+	out := &engine.Response{
+		Status: resp.StatusCode, Reason: reason(resp), Proto: resp.Proto, Header: fromHTTP(resp),
+		ContentLength: length(resp, x.req.Method),
+	}
+	x.mu.Lock()
+	out.Reused = x.reused
+	if x.conn != nil {
+		out.Conn = &engine.Conn{Local: x.conn.LocalAddr(), Remote: x.conn.RemoteAddr(), TLS: resp.TLS, Proxy: x.proxy}
+	}
+	x.op = engine.OpReceive
+	x.mu.Unlock()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return x.upgraded(out, resp)
+	}
+	b := &body{x: x, resp: resp}
+	out.Body = b
+	out.Trailer = b.trailer
+	if resp.Body == http.NoBody {
+		b.ended.Store(true)
+		x.finish()
+	}
+	return out, nil
+}

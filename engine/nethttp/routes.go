@@ -1,0 +1,67 @@
+package nethttp
+
+import "sync"
+
+// routes bounds the connections of each route beside net/http, which forgets
+// those that an upgrade took over, and counts HTTP/1.1 and HTTP/2 apart. Routes
+// without connections are forgotten.
+type routes struct {
+	limit   int    // 0 = no bound
+	waiting func() // as in gate
+
+	mu    sync.Mutex // guards gates and their users
+	gates map[string]*routeGate
+}
+
+type routeGate struct {
+	*gate
+	users int // inside or waiting
+}
+
+// enter waits for a connection slot of the route; the returned function gives it
+// back. It returns nil if done was closed before.
+func (r *routes) enter(route string, done <-chan struct{}) (leave func()) {
+	if r.limit <= 0 {
+		return func() {}
+	}
+	r.mu.Lock()
+	g := r.gates[route]
+	if g == nil {
+		g = &routeGate{gate: newGate(r.limit)}
+		g.waiting = r.waiting
+		if r.gates == nil {
+			r.gates = make(map[string]*routeGate)
+		}
+		r.gates[route] = g
+	}
+	g.users++
+	r.mu.Unlock()
+	if !g.gate.enter(done) {
+		r.forget(route, g)
+		return nil
+	}
+	return func() {
+		g.gate.leave()
+		r.forget(route, g)
+	}
+}
+
+func (r *routes) forget(route string, g *routeGate) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if g.users--; g.users == 0 {
+		delete(r.gates, route)
+	}
+}
+
+// crowded reports whether somebody waits.
+func (r *routes) crowded() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, g := range r.gates {
+		if g.crowded() {
+			return true
+		}
+	}
+	return false
+}
