@@ -47,7 +47,7 @@ type Engine interface {
 	// Capabilities returns what the engine can do. The set is constant.
 	Capabilities() Capabilities
 
-	// Close refuses new requests with ErrClosed and closes idle connections at
+	// Close refuses new requests with ErrClosed (Op build) and closes idle connections at
 	// once, others when their exchange ends. It does not wait, and may be called
 	// more than once.
 	Close() error
@@ -191,7 +191,8 @@ type Response struct {
 	// early gives up the connection unless what is left is already here.
 	Body io.ReadCloser
 	// Upgraded is the raw connection after a 101 that Protocol asked for, or a
-	// 2xx answer to CONNECT; the receiver closes it. Body is then empty.
+	// 2xx answer to CONNECT; the receiver closes it, and from then on neither the
+	// context nor a deadline of the request reaches it. Body is then empty.
 	Upgraded io.ReadWriteCloser
 	// RawHead is the head's bytes, status line to blank line, if WantRawHead.
 	RawHead []byte

@@ -1,0 +1,274 @@
+// Package retry repeats what failed: connection errors, and the statuses that
+// say "later". The zero [Config] repeats idempotent requests up to three times
+// with exponential backoff, honours Retry-After, and stops when the deadline of
+// the call cannot be met.
+//
+//	c := godwit.New(godwit.Install(retry.New(retry.Config{})))
+//	page, err := godwit.Get[string](ctx, c, url, retry.Max(5))
+package retry
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/godwit-go/godwit"
+	"github.com/godwit-go/godwit/header"
+)
+
+// Config configures the plugin; its zero value is ready to use.
+type Config struct {
+	// Max is how often a request is repeated; 0 = 3, negative = never.
+	// godwit.MaxSends bounds it, too.
+	Max int
+	// Unsafe repeats requests of every method. By default only idempotent ones
+	// are (RFC 9110 §9.2.2), those with an Idempotency-Key, and those that
+	// certainly did not reach the server.
+	Unsafe bool
+	// IdempotencyKey adds an Idempotency-Key to POST and PATCH requests without
+	// one, the same on each attempt, so that they are repeated. The server must
+	// know the field.
+	IdempotencyKey bool
+	// Statuses are what is repeated; nil = 408, 425, 429, 500, 502, 503, 504.
+	Statuses []int
+	// If decides on its own whether to repeat; resp or err is nil. It is asked
+	// for each failed attempt and each response, after the limits but in place
+	// of Statuses and the rules for errors and methods. nil = by these.
+	If func(req *godwit.Request, resp *godwit.Response, err error) bool
+
+	// BaseDelay is the upper bound of the first wait, MaxDelay that of any;
+	// 0 = 500 ms and 30 s. Each wait is random between 0 and its bound, which
+	// doubles from one to the next.
+	BaseDelay, MaxDelay time.Duration
+	// Delay chooses the wait before repetition n (from 1) itself; nil = the
+	// backoff above.
+	Delay func(n int) time.Duration
+	// MaxRetryAfter is the longest Retry-After that is waited for; 0 = 60 s. A
+	// response that asks for more is returned as it is. Negative: Retry-After is
+	// ignored.
+	MaxRetryAfter time.Duration
+
+	// AttemptTimeout limits each attempt to the end of its body; 0 = none but
+	// godwit.AttemptTimeout. One that runs into it is repeated.
+	AttemptTimeout time.Duration
+	// Modify changes the copy of the request that repetition n (from 1) sends.
+	Modify func(ctx context.Context, req *godwit.Request, n int) error
+	// Budget bounds the repetitions of all calls together; its zero value is the
+	// default budget.
+	Budget Budget
+	// Hedge sends a second request when the first is slow; its zero value is off.
+	Hedge Hedge
+}
+
+var (
+	maxSetting  = godwit.NewSetting("retry.Max", 3)
+	ifSetting   = godwit.NewSetting[func(*godwit.Request, *godwit.Response, error) bool]("retry.If", nil)
+	unsafeValue = godwit.NewSetting("retry.Unsafe", false)
+)
+
+// Max sets how often a request is repeated, for a client or one request; 0 =
+// never.
+func Max(n int) godwit.Option { return maxSetting.Set(max(0, n)) }
+
+// If sets Config.If for a client or one request.
+func If(f func(req *godwit.Request, resp *godwit.Response, err error) bool) godwit.Option {
+	return ifSetting.Set(f)
+}
+
+// Unsafe sets Config.Unsafe for a client or one request.
+func Unsafe(repeat bool) godwit.Option { return unsafeValue.Set(repeat) }
+
+// Plugin repeats requests. Clients that share it share its budget.
+type Plugin struct {
+	config Config
+	bucket bucket
+	slow   latencies
+}
+
+var _ godwit.Plugin = (*Plugin)(nil)
+
+// New returns the plugin.
+func New(c Config) *Plugin {
+	switch {
+	case c.Max == 0:
+		c.Max = 3
+	case c.Max < 0:
+		c.Max = 0
+	}
+	if c.Statuses == nil {
+		c.Statuses = []int{408, 425, 429, 500, 502, 503, 504}
+	}
+	if c.BaseDelay <= 0 {
+		c.BaseDelay = 500 * time.Millisecond
+	}
+	if c.MaxDelay <= 0 {
+		c.MaxDelay = 30 * time.Second
+	}
+	if c.MaxRetryAfter == 0 {
+		c.MaxRetryAfter = time.Minute
+	}
+	return &Plugin{config: c, bucket: newBucket(c.Budget), slow: latencies{}}
+}
+
+// Name returns "retry".
+func (p *Plugin) Name() string { return "retry" }
+
+// Install hooks the plugin into phase SendRetry.
+func (p *Plugin) Install(s *godwit.Scope) error {
+	if err := p.config.Hedge.check(); err != nil {
+		return err
+	}
+	max, decide, unsafe := maxSetting.Capture(s, p.config.Max), ifSetting.Capture(s, p.config.If), unsafeValue.Capture(s, p.config.Unsafe)
+	s.Intercept(godwit.SendRetry, func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
+		l := &loop{plugin: p, max: max.For(req), decide: decide.For(req), unsafe: unsafe.For(req), next: next}
+		return l.run(ctx, req)
+	})
+	return nil
+}
+
+// loop is one request on its way through the attempts.
+type loop struct {
+	plugin *Plugin
+	max    int
+	decide func(*godwit.Request, *godwit.Response, error) bool
+	unsafe bool
+	next   godwit.Handler
+}
+
+func (l *loop) run(ctx context.Context, req *godwit.Request) (*godwit.Response, error) {
+	c := &l.plugin.config
+	l.plugin.bucket.deposit()
+	req = l.prepare(req)
+	for n := 1; ; n++ {
+		resp, err := l.attempt(ctx, req)
+		if n > l.max || !l.again(ctx, req, resp, err) {
+			return resp, err
+		}
+		if !req.IsReplayable() {
+			return nil, notReplayable(resp, err)
+		}
+		delay, ok := l.delay(ctx, n, resp)
+		if !ok || !l.plugin.bucket.withdraw() {
+			return resp, err
+		}
+		again := req.Clone()
+		if c.Modify != nil {
+			if err := c.Modify(ctx, again, n); err != nil {
+				if resp != nil {
+					resp.Discard()
+				}
+				return nil, fmt.Errorf("retry: Modify: %w", err)
+			}
+		}
+		godwit.Emit(ctx, godwit.Retried{Call: godwit.CallFrom(ctx), Request: again, Attempt: n + 1, Response: resp, Cause: err, Delay: delay})
+		if resp != nil {
+			resp.Discard() // a held response holds a connection
+		}
+		if err := wait(ctx, delay); err != nil {
+			return nil, err
+		}
+		req = again
+	}
+}
+
+// prepare adds what all attempts share.
+func (l *loop) prepare(req *godwit.Request) *godwit.Request {
+	c := &l.plugin.config
+	addKey := c.IdempotencyKey && (req.Method == "POST" || req.Method == "PATCH") && !req.Header.Has("Idempotency-Key")
+	if !addKey && c.AttemptTimeout <= 0 {
+		return req
+	}
+	req = req.Clone()
+	if addKey {
+		req.Header.Set("Idempotency-Key", newKey())
+	}
+	if c.AttemptTimeout > 0 {
+		req.With(godwit.AttemptTimeout(c.AttemptTimeout))
+	}
+	return req
+}
+
+// attempt sends once, hedged or not. What would be accepted is saved, so that a
+// body which breaks off is a failed attempt.
+func (l *loop) attempt(ctx context.Context, req *godwit.Request) (resp *godwit.Response, err error) {
+	if l.plugin.config.Hedge.on() && l.repeatable(req) && req.IsReplayable() {
+		resp, err = l.hedged(ctx, req)
+	} else {
+		resp, err = l.next(ctx, req)
+	}
+	if err == nil && godwit.CallFrom(ctx).Buffered() && !slices.Contains(l.plugin.config.Statuses, int(resp.Status)) {
+		if err = resp.Save(); err != nil {
+			return nil, err
+		}
+	}
+	return resp, err
+}
+
+// again decides whether an outcome is to be repeated.
+func (l *loop) again(ctx context.Context, req *godwit.Request, resp *godwit.Response, err error) bool {
+	if ctx.Err() != nil || err != nil && permanent(err) {
+		return false
+	}
+	if l.decide != nil {
+		return l.decide(req, resp, err)
+	}
+	if err != nil {
+		return unsent(err) || l.repeatable(req)
+	}
+	return slices.Contains(l.plugin.config.Statuses, int(resp.Status)) && l.repeatable(req)
+}
+
+func (l *loop) repeatable(req *godwit.Request) bool { return l.unsafe || req.IsIdempotent() }
+
+// delay returns how long to wait before repetition n, and whether that is worth
+// it: within MaxRetryAfter and the call's deadline.
+func (l *loop) delay(ctx context.Context, n int, resp *godwit.Response) (time.Duration, bool) {
+	c := &l.plugin.config
+	var d time.Duration
+	if c.Delay != nil {
+		d = c.Delay(n)
+	} else {
+		bound := c.MaxDelay
+		if shift := n - 1; shift < 32 && c.BaseDelay<<shift > 0 {
+			bound = min(bound, c.BaseDelay<<shift)
+		}
+		d = rand.N(bound + 1)
+	}
+	if resp != nil && c.MaxRetryAfter > 0 {
+		if after, ok := header.RetryAfter(resp.Header, time.Now()); ok {
+			if after > c.MaxRetryAfter {
+				return 0, false
+			}
+			d = max(d, after)
+		}
+	}
+	if at, ok := ctx.Deadline(); ok && time.Until(at) <= d {
+		return 0, false
+	}
+	return max(d, 0), true
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// notReplayable is loud: what failed would have been repeated.
+func notReplayable(resp *godwit.Response, err error) error {
+	if resp != nil {
+		err = &godwit.StatusError{Response: resp}
+		resp.Discard()
+	}
+	return fmt.Errorf("retry: %w, so the failed request was not repeated: %w", godwit.ErrNotReplayable, err)
+}
