@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -216,6 +217,61 @@ func ExampleWithEngine_mockFunc() {
 	// Output:
 	// 401 Unauthorized <nil>
 	// welcome <nil>
+}
+
+func ExampleWithEngine_mockQueue() {
+	eng := mock.New() // nothing yet
+	c := godwit.New(godwit.WithEngineInstance(eng))
+	defer c.Close()
+	eng.Enqueue(mock.OK("one"), mock.OK("two"))
+	for range 2 {
+		fmt.Println(godwit.Get[string](ctx, c, "https://example.org/"))
+	}
+
+	again := godwit.New(godwit.WithEngine(mock.Config{Handlers: []mock.Handler{mock.OK("the same")}, Cycle: true}))
+	defer again.Close()
+	for range 2 {
+		fmt.Println(godwit.Get[string](ctx, again, "https://example.org/"))
+	}
+	// Output:
+	// one <nil>
+	// two <nil>
+	// the same <nil>
+	// the same <nil>
+}
+
+func ExampleWithEngine_http2() {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) }))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+
+	c := godwit.New(godwit.WithEngine(nethttp.Config{Protocol: nethttp.HTTP2, TLS: &tls.Config{RootCAs: roots}}))
+	defer c.Close()
+
+	fmt.Println(godwit.Get[string](ctx, c, server.URL))
+	// Output: HTTP/2.0 <nil>
+}
+
+func Example_roundTrip() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var user User
+		if err := json.NewDecoder(r.Body).Decode(&user); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		user.ID = 7
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(user)
+	}))
+	defer server.Close()
+	c := godwit.New()
+	defer c.Close()
+
+	fmt.Println(godwit.Post[User](ctx, c, server.URL, User{Name: "Ada"}))
+	// Output: {7 Ada} <nil>
 }
 
 func ExampleClient_Supports() {

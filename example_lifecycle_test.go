@@ -27,6 +27,18 @@ func ExampleNew() {
 	// Accept-Language: de <nil>
 }
 
+func ExampleClient() {
+	c := godwit.New(
+		godwit.BaseURL("https://api.example.org/v1/"),
+		godwit.Header("Accept-Language", "de"),
+		godwit.Timeout(10*time.Second),
+	)
+	defer c.Close() // make one, share it, close it in the end
+
+	fmt.Println(c.Err())
+	// Output: <nil>
+}
+
 func ExampleClient_Err() {
 	c := godwit.New(godwit.Timeout(-1)) // New cannot fail: the error waits here, and in every call
 	defer c.Close()
@@ -186,7 +198,7 @@ func ExampleNoTimeout() {
 	c := godwit.New(godwit.WithEngineInstance(ada()), godwit.Timeout(10*time.Second))
 	defer c.Close()
 
-	_, err := godwit.Get[User](ctx, c, "https://example.org/report", godwit.Timeout(godwit.NoTimeout))
+	_, err := godwit.Get[User](ctx, c, "https://example.org/report", godwit.Timeout(godwit.NoTimeout), godwit.ConnectTimeout(godwit.NoTimeout))
 	fmt.Println(err)
 	// Output: <nil>
 }

@@ -283,3 +283,23 @@ func ExampleCallFrom() {
 	// /new was send number 2
 	// <nil>
 }
+
+func ExampleScope_AddPhaseBefore() {
+	const sign godwit.SendPhase = "Sign" // a phase of the plugin's own
+	signing := godwit.PluginFunc("signing", func(s *godwit.Scope) error {
+		s.AddPhaseBefore(godwit.SendMonitoring, sign)
+		s.Intercept(sign, func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
+			req = req.Clone()
+			req.Header.Set("Signature", "of "+req.Method)
+			return next(ctx, req)
+		})
+		return nil
+	})
+	c := godwit.New(godwit.WithEngineInstance(echo()), godwit.Install(signing))
+	defer c.Close()
+
+	fmt.Println(godwit.Get[string](ctx, c, "https://example.org/"))
+	// Output:
+	// GET https://example.org/
+	// Signature: of GET <nil>
+}

@@ -75,6 +75,16 @@ func ExampleCookie() {
 	// Cookie: theme=dark; id=7
 }
 
+func ExampleCookie_client() {
+	c := godwit.New(godwit.WithEngineInstance(echo()), godwit.Cookie("theme", "dark")) // with every request
+	defer c.Close()
+
+	fmt.Println(godwit.Get[string](ctx, c, "https://example.org/", godwit.Cookie("id", "7")))
+	// Output:
+	// GET https://example.org/
+	// Cookie: id=7; theme=dark <nil>
+}
+
 func ExampleContentType() {
 	sent(godwit.Body(`{"id":7}`), godwit.ContentType("application/vnd.user+json"))
 	// Output:
