@@ -33,7 +33,7 @@ func TestBodiesOut(t *testing.T) {
 		text, contentType string
 		length            int64
 	}{
-		"string":       {"ü", "ü", "text/plain;charset=utf-8", 2},
+		"string":       {"ü", "ü", "text/plain; charset=utf-8", 2},
 		"bytes":        {[]byte("x"), "x", "application/octet-stream", 1},
 		"struct":       {user{1, "A"}, `{"id":1,"name":"A"}`, "application/json", 19},
 		"map":          {map[string]int{"a": 1}, `{"a":1}`, "application/json", 7},

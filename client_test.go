@@ -143,6 +143,16 @@ func TestBodiesIn(t *testing.T) {
 	check("reader", string(b), "stream", err)
 	_, err = godwit.Get[godwit.None](ctx, text("ignored"), base)
 	check("none", nil, nil, err)
+	type id string
+	type count int
+	n, err := godwit.Get[id](ctx, text("x1"), base)
+	check("named string", n, id("x1"), err)
+	m, err := godwit.Get[count](ctx, text("7"), base)
+	check("named int", m, count(7), err)
+	at, err := godwit.Get[time.Time](ctx, text("2026-11-21T10:00:00Z"), base)
+	check("time", at, time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC), err)
+	a, err := godwit.Get[any](ctx, text("any"), base)
+	check("any", a, "any", err)
 	if _, err := godwit.Get[uint8](ctx, text("256"), base); err == nil {
 		t.Error("256 fits no uint8")
 	}
@@ -276,10 +286,15 @@ func TestErrorsBeforeIO(t *testing.T) {
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
 	for name, call := range map[string]func() error{
-		"bad URL":            func() error { _, err := godwit.Get[string](ctx, c, "http://exa mple.org/"); return err },
-		"CR in URL":          func() error { _, err := godwit.Get[string](ctx, c, base+"/a\r\nb"); return err },
-		"relative URL":       func() error { _, err := godwit.Get[string](ctx, c, "users"); return err },
-		"scheme":             func() error { _, err := godwit.Get[string](ctx, c, "ftp://example.org"); return err },
+		"bad URL":      func() error { _, err := godwit.Get[string](ctx, c, "http://exa mple.org/"); return err },
+		"CR in URL":    func() error { _, err := godwit.Get[string](ctx, c, base+"/a\r\nb"); return err },
+		"relative URL": func() error { _, err := godwit.Get[string](ctx, c, "users"); return err },
+		"scheme":       func() error { _, err := godwit.Get[string](ctx, c, "ftp://example.org"); return err },
+		"proxy scheme": func() error { _, err := godwit.Get[string](ctx, c, base, godwit.Proxy("ftp://h:1")); return err },
+		"path param, list": func() error {
+			_, err := godwit.Get[string](ctx, c, base+"/{id}", godwit.PathParam("id", []int{1, 2}))
+			return err
+		},
 		"missing path param": func() error { _, err := godwit.Get[string](ctx, c, base+"/{id}"); return err },
 		"climbing param": func() error {
 			_, err := godwit.Get[string](ctx, c, base+"/{id}", godwit.PathParam("id", ".."))
@@ -319,8 +334,8 @@ func TestErrorsBeforeIO(t *testing.T) {
 	} {
 		err := call()
 		ge, ok := errors.AsType[*godwit.Error](err)
-		if !ok || ge.Op != engine.OpBuild {
-			t.Errorf("%s: %v", name, err)
+		if !ok || ge.Op != engine.OpBuild || strings.ContainsAny(err.Error(), "\r\n\x00") || name != "nil request" && ge.URL == "" {
+			t.Errorf("%s: %q", name, err)
 		}
 	}
 	if n := len(eng.Requests()); n != 0 {
@@ -433,5 +448,3 @@ func TestNoEngine(t *testing.T) {
 		t.Error("EngineConfig with an instance is no error")
 	}
 }
-
-var _ = time.Second

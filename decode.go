@@ -3,6 +3,7 @@ package godwit
 import (
 	"bytes"
 	"context"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -225,6 +226,9 @@ func (b *builtins) decodeByCodec(ctx context.Context, d *Decoding, next DecodeHa
 		codec = client.mainCodec()
 	}
 	if codec == nil {
+		if ok, err := decodeText(d); ok {
+			return true, err
+		}
 		return next(ctx, d)
 	}
 	data, err := utf8Of(d)
@@ -232,6 +236,36 @@ func (b *builtins) decodeByCodec(ctx context.Context, d *Decoding, next DecodeHa
 		return true, err
 	}
 	return true, codec.Unmarshal(data, d.Target)
+}
+
+// decodeText makes values of text/plain: of types that read text themselves, of
+// named strings and numbers, and an any is the text.
+func decodeText(d *Decoding) (bool, error) {
+	if mt, ok := d.Response.ContentType(); !ok || mt.Essence() != "text/plain" {
+		return false, nil
+	}
+	s, err := textOf(d.Response, d.Data)
+	if err != nil {
+		return true, err
+	}
+	if u, ok := d.Target.(encoding.TextUnmarshaler); ok {
+		return true, u.UnmarshalText([]byte(s))
+	}
+	v := reflect.ValueOf(d.Target).Elem()
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(s)
+		return true, nil
+	case reflect.Interface:
+		if v.NumMethod() == 0 {
+			v.Set(reflect.ValueOf(s))
+			return true, nil
+		}
+	case reflect.Bool, reflect.Float32, reflect.Float64, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return true, parseScalar(d, v)
+	}
+	return false, nil
 }
 
 // utf8Of converts text for a codec to UTF-8 if its Content-Type or its byte

@@ -190,14 +190,14 @@ func TestSendCharset(t *testing.T) {
 		wantType, want    string
 		wantAcceptCharset string
 	}{
-		"default":        {"ü", nil, "text/plain;charset=utf-8", "ü", ""},
-		"utf-8 alone":    {"ü", []godwit.Option{godwit.AcceptCharset("utf-8")}, "text/plain;charset=utf-8", "ü", ""},
-		"latin-1":        {"ü", []godwit.Option{godwit.DefaultCharset("iso-8859-1", "")}, "text/plain;charset=iso-8859-1", "\xfc", ""},
+		"default":        {"ü", nil, "text/plain; charset=utf-8", "ü", ""},
+		"utf-8 alone":    {"ü", []godwit.Option{godwit.AcceptCharset("utf-8")}, "text/plain; charset=utf-8", "ü", ""},
+		"latin-1":        {"ü", []godwit.Option{godwit.DefaultCharset("iso-8859-1", "")}, "text/plain; charset=iso-8859-1", "\xfc", ""},
 		"by the type":    {"ü", []godwit.Option{godwit.ContentType("text/csv; charset=latin1")}, "text/csv; charset=latin1", "\xfc", ""},
-		"type without":   {"ü", []godwit.Option{godwit.ContentType("text/csv")}, "text/csv;charset=utf-8", "ü", ""},
+		"type without":   {"ü", []godwit.Option{godwit.ContentType("text/csv")}, "text/csv; charset=utf-8", "ü", ""},
 		"not text":       {"{}", []godwit.Option{godwit.ContentType("application/json")}, "application/json", "{}", ""},
-		"by weight":      {"ü", []godwit.Option{godwit.AcceptCharset("utf-16le;q=0.5", "iso-8859-1;q=0.755555")}, "text/plain;charset=iso-8859-1", "\xfc", "iso-8859-1;q=0.756, utf-16le;q=0.5"},
-		"without weight": {"ü", []godwit.Option{godwit.AcceptCharset("utf-8;q=1", "windows-1252", "iso-8859-2")}, "text/plain;charset=iso-8859-2", "\xfc", "iso-8859-2, windows-1252, utf-8;q=1"},
+		"by weight":      {"ü", []godwit.Option{godwit.AcceptCharset("utf-16le;q=0.5", "iso-8859-1;q=0.755555")}, "text/plain; charset=iso-8859-1", "\xfc", "iso-8859-1;q=0.756, utf-16le;q=0.5"},
+		"without weight": {"ü", []godwit.Option{godwit.AcceptCharset("utf-8;q=1", "windows-1252", "iso-8859-2")}, "text/plain; charset=iso-8859-2", "\xfc", "iso-8859-2, windows-1252, utf-8;q=1"},
 	} {
 		c, eng := client(t, answers(mock.OK("")))
 		if _, err := godwit.Post[string](ctx, c, base, row.body, row.opts...); err != nil {

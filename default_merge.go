@@ -113,8 +113,10 @@ func (r *Request) expand(raw string, value func(string) (string, bool)) string {
 	switch {
 	case err != nil:
 		r.fail(opError(opBuild, err))
+		return raw
 	case missing != "":
 		r.fail(buildErrorf("URL %q: no value for {%s}; give one with godwit.PathParam", redactRaw(raw), missing))
+		return raw
 	}
 	return out
 }

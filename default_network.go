@@ -3,6 +3,7 @@ package godwit
 import (
 	"fmt"
 	"net/url"
+	"slices"
 
 	"github.com/godwit-go/godwit/engine"
 )
@@ -36,6 +37,8 @@ func Proxy(proxy string) Option {
 		return failing(fmt.Errorf("Proxy: %q is no URL", redactRaw(proxy)))
 	case u.Host == "":
 		return failing(fmt.Errorf("Proxy: %q has no host; write it as http://host:port", redactRaw(proxy)))
+	case !slices.Contains([]string{"http", "https", "socks4", "socks4a", "socks5", "socks5h"}, u.Scheme):
+		return failing(fmt.Errorf("Proxy: scheme %q is none of http, https, socks4, socks4a, socks5, socks5h", u.Scheme))
 	}
 	return ProxyBy(engine.FixedProxy(u))
 }

@@ -128,8 +128,7 @@ func (b *builtins) textContent(req *Request, s string) (content.Content, error) 
 	label := mt.Charset()
 	if label == "" && mt.Type == "text" {
 		label = b.sendCharset(req)
-		mt = mt.WithParam("charset", strings.ToLower(label))
-		given = mt.String()
+		given += "; charset=" + strings.ToLower(label)
 		req.Header.Del("Content-Type")
 	}
 	if label == "" || strings.EqualFold(label, "utf-8") {

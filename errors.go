@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"unicode"
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/header"
@@ -207,8 +208,15 @@ func withoutUser(u *url.URL) *url.URL {
 	return &clean
 }
 
-// redactRaw removes what may be user info from text that is no URL yet.
+// redactRaw removes what may be user info from text that is no URL yet, and
+// escapes what would break a line of a log.
 func redactRaw(raw string) string {
+	raw = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, raw)
 	start := strings.Index(raw, "//")
 	if start < 0 {
 		start = 0

@@ -39,7 +39,7 @@ func ExampleBody_text() {
 	upload(content.TextAs("a,b\n1,2", "text/csv"))
 	// Output:
 	// POST https://example.org/a
-	// Content-Type: text/plain;charset=utf-8
+	// Content-Type: text/plain; charset=utf-8
 	// Grüße
 	// POST https://example.org/a
 	// Content-Type: text/csv

@@ -3,6 +3,7 @@ package godwit
 import (
 	"cmp"
 	"context"
+	"encoding"
 	"encoding/base64"
 	"fmt"
 	"net/url"
@@ -178,14 +179,20 @@ func Path(segments ...string) Option {
 }
 
 // PathParam gives the value of {name} in the URL, escaped so that it stays one
-// segment; in {name...} slashes are kept. It is formatted as fmt.Sprint does.
+// segment; in {name...} slashes are kept. It is formatted as by [Param].
 func PathParam(name string, value any) Option {
-	v := fmt.Sprint(value)
+	var v string
+	if pairs := appendParam(nil, name, value); len(pairs) == 1 {
+		v = pairs[0].value
+	} else {
+		return failing(fmt.Errorf("PathParam %q: %T is not one value", name, value))
+	}
 	return onDefaults(func(r *Request) { p := &r.more().parts; p.values = append(slices.Clip(p.values), pair{name, v}) })
 }
 
 // Param appends a query parameter; nil values are left out, a slice gives one
-// parameter an element, others are formatted as fmt.Sprint does. As a client's
+// parameter an element, an encoding.TextMarshaler (time.Time: RFC 3339) its text,
+// []byte counts as text, others are formatted as fmt.Sprint does. As a client's
 // option it is a default for requests without a parameter of that name.
 func Param(name string, values ...any) Option {
 	var pairs []pair
@@ -201,6 +208,15 @@ func appendParam(pairs []pair, name string, value any) []pair {
 		return pairs
 	case string:
 		return append(pairs, pair{name, v})
+	case []byte:
+		return append(pairs, pair{name, string(v)})
+	case encoding.TextMarshaler:
+		if p := reflect.ValueOf(value); p.Kind() == reflect.Pointer && p.IsNil() {
+			return pairs
+		}
+		if text, err := v.MarshalText(); err == nil {
+			return append(pairs, pair{name, string(text)})
+		}
 	case fmt.Stringer, error:
 		return append(pairs, pair{name, fmt.Sprint(v)})
 	}

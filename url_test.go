@@ -67,6 +67,7 @@ func TestURLParts(t *testing.T) {
 		"segments after slash": {base + "/a/", []godwit.Option{godwit.Path("b")}, base + "/a/b"},
 		"param":                {base + "/?a=1", []godwit.Option{godwit.Param("b", "x y&z")}, base + "/?a=1&b=x+y%26z"},
 		"params of many kinds": {base + "/", []godwit.Option{godwit.Param("a", 1, true, []string{"x", "y"}, nil, none, 2*time.Second)}, base + "/?a=1&a=true&a=x&a=y&a=2s"},
+		"param of a time":      {base + "/", []godwit.Option{godwit.Param("t", time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC), []byte("hi"))}, base + "/?t=2026-11-21T10%3A00%3A00Z&t=hi"},
 		"params of values":     {base + "/", []godwit.Option{godwit.Params(url.Values{"b": {"2"}, "a": {"1"}})}, base + "/?a=1&b=2"},
 		"params of a struct":   {base + "/", []godwit.Option{godwit.Params(q{Term: "x"})}, base + "/?term=x"},
 		"fragment":             {base + "/", []godwit.Option{godwit.Fragment("top")}, base + "/#top"},

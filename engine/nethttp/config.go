@@ -36,7 +36,8 @@ type Config struct {
 	// HTTP2 are net/http's settings for HTTP/2; nil = its defaults.
 	HTTP2 *http.HTTP2Config
 
-	// Timeouts of every request, unless it brings its own; zero = none.
+	// Timeouts of every request, unless it brings its own. Connect: 0 = 10 s (with
+	// Preconfigured: none); the others: 0 = none. engine.NoTimeout = none.
 	Timeouts engine.Timeouts
 
 	// MaxConnections bounds the open connections in all; 0 = no bound. Dials
@@ -114,6 +115,9 @@ func (c Config) NewEngine(shared engine.Config) (engine.Engine, error) {
 	c = c.merge(shared)
 	if err := c.check(shared); err != nil {
 		return nil, err
+	}
+	if c.Timeouts.Connect == 0 && c.Preconfigured == nil {
+		c.Timeouts.Connect = 10 * time.Second
 	}
 	e := &Engine{config: c, capabilities: c.capabilities()}
 	e.concurrent = newGate(c.MaxConcurrent)
