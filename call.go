@@ -39,10 +39,11 @@ type Call struct {
 	err     error
 	ended   bool
 
-	request  Request        // the working copy
-	response Response       // of buffered calls
-	base     baseBody       // of buffered calls
-	wire     engine.Request // of the first send
+	request  Request         // the working copy
+	response Response        // of buffered calls
+	base     baseBody        // of buffered calls
+	wire     engine.Request  // of the first send
+	fields   [6]header.Field // room for the request's header
 }
 
 // mode says how the caller wants the body.

@@ -231,7 +231,7 @@ func (call *Call) take(req *Request) {
 	}
 	call.request = *req
 	call.request.Header = req.Header.View()
-	call.request.target, call.request.attempt, call.request.ownExtra = nil, deadline{}, false
+	call.request.target, call.request.ownExtra = nil, false
 }
 
 // run carries the call out.

@@ -80,7 +80,7 @@ func decode(ctx context.Context, resp *Response, target any) error {
 		return err
 	}
 	client := resp.client()
-	d := &Decoding{Response: resp, Target: target, Data: resp.saved}
+	d := &Decoding{Response: resp, Target: target, Data: resp.mem.data}
 	ok, err := client.decode(ctx, d)
 	if err == nil && !ok {
 		err = noCodec(client, resp)
@@ -93,7 +93,7 @@ func decode(ctx context.Context, resp *Response, target any) error {
 	}
 	return &DecodeError{
 		Type: reflect.TypeOf(target).Elem().String(), ContentType: resp.Header.Get("Content-Type"),
-		Snippet: snippet(resp.saved), Err: err,
+		Snippet: snippet(resp.mem.data), Err: err,
 	}
 }
 

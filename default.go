@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/header"
 )
 
 // builtins are the client's settings for what is always there.
@@ -23,6 +24,9 @@ type builtins struct {
 	onUpload, onDownload                          Value[ProgressFunc]
 	decodeRatio                                   Value[int64]
 	wire                                          wireSettings
+	plain                                         header.Header // of requests without fields of their own
+	plainEncodings                                string
+	plainOK                                       int // so many of them are known to be sendable
 	validators                                    []Validator
 	defaults                                      *Request
 }
@@ -47,18 +51,16 @@ func (b *builtins) install(s *Scope) {
 	s.client.handlers = append(s.client.handlers, s.config.defaults.extras().errorHandlers...)
 	b.defaults = &s.config.defaults
 	b.wire = b.wireSettings(new(Request))
+	b.makePlain(s.client)
 
 	s.name = "godwit"
 	s.InterceptCall(CallBefore, b.lifecycle)
 	s.InterceptCall(callDefaults, b.merge)
 	s.InterceptCall(CallTransformDefault, b.transform)
-	s.InterceptCall(CallRender, b.render)
 	s.InterceptCall(CallSend, b.save)
 	s.Intercept(SendFollow, b.redirect)
 	s.Intercept(sendGuard, b.guard)
-	s.Intercept(SendAttempt, b.limitAttempt)
-	s.Intercept(SendProgress, b.countDownload)
-	s.Intercept(SendBOM, b.stripBOM)
+	s.Intercept(SendBody, b.layers)
 	s.Intercept(SendDecode, b.decodeBody)
 	s.InterceptDecode(DecodeParse, b.parse)
 	s.InterceptDecode(decodeDefault, b.decodeByCodec)

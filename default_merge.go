@@ -2,6 +2,7 @@ package godwit
 
 import (
 	"context"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -34,25 +35,58 @@ func (b *builtins) merge(ctx context.Context, req *Request, next Handler) (*Resp
 	if err := req.resolve(d); err != nil {
 		return nil, err
 	}
-	req.Header = req.Header.Grow(d.Header.Len() + 5)
+	if call := CallFrom(ctx); req.Header.Len() == 0 && b.isPlain(req) {
+		req.Header = b.plain.CopyTo(call.fields[:0], 2)
+		req.encodings = b.plainEncodings
+	} else {
+		b.mergeFields(call, req)
+	}
+	if d.Attributes.Len() > 0 {
+		req.Attributes.Merge(&d.Attributes)
+		CallFrom(ctx).attrs.Replace(req.Attributes)
+	}
+	return next(ctx, req)
+}
+
+// isPlain reports whether a request without fields gets just those that the
+// client made ready for such requests.
+func (b *builtins) isPlain(req *Request) bool {
+	return req.settings.Empty() && req.extra == nil && req.Method != "HEAD" && req.Method != "CONNECT" &&
+		(req.target == nil || !needsCodec(req.target))
+}
+
+// mergeFields adds the client's fields, and those that every request has.
+func (b *builtins) mergeFields(call *Call, req *Request) {
+	d := b.defaults
 	own := req.Header.Len()
+	req.Header = req.Header.CopyTo(call.fields[:0], d.Header.Len()+5)
 	for name, v := range d.Header.All() {
 		if !hasBefore(req.Header, own, name) {
 			req.Header.Add(name, v)
 		}
 	}
 	req.addCookies(d.extras().cookies)
-	if d.Attributes.Len() > 0 {
-		req.Attributes.Merge(&d.Attributes)
-		CallFrom(ctx).attrs.Replace(req.Attributes)
-	}
 	req.Header.SetIfAbsent("User-Agent", "godwit")
-	if accept := b.accept(CallFrom(ctx).client, req); accept != "" {
+	if accept := b.accept(call.client, req); accept != "" {
 		req.Header.SetIfAbsent("Accept", accept)
 	}
 	b.addAcceptCharset(req)
 	b.addAcceptEncoding(req)
-	return next(ctx, req)
+}
+
+// makePlain prepares the fields of plain requests.
+func (b *builtins) makePlain(c *Client) {
+	req := &Request{Method: "GET"}
+	b.mergeFields(&Call{client: c}, req)
+	b.plain, b.plainEncodings = req.Header, req.encodings
+	if _, err := b.wireHeader(&Request{URL: new(url.URL), Header: b.plain}, nil); err == nil {
+		b.plainOK = b.plain.Len()
+	}
+	for name := range b.plain.All() {
+		if header.EqualFold(name, "Host") || header.EqualFold(name, "Content-Length") {
+			b.plainOK = 0 // to be looked at each time
+		}
+	}
 }
 
 // hasBefore reports whether one of the first n fields has that name: default

@@ -38,23 +38,28 @@ func (b *builtins) countUpload(req *Request) {
 	}
 }
 
-// countDownload is phase Progress.
-func (b *builtins) countDownload(ctx context.Context, req *Request, next Handler) (*Response, error) {
+// layers is phase Body: it strips a byte order mark and counts what is left.
+func (b *builtins) layers(ctx context.Context, req *Request, next Handler) (*Response, error) {
 	resp, err := next(ctx, req)
-	if f := b.onDownload.For(req); err == nil && f != nil && resp.upgraded == nil {
-		total := resp.ContentLength
-		if bodiless(req.Method, resp.Status) {
-			total = 0
-		}
-		if total == 0 {
-			f(0, 0)
-			return resp, nil
-		}
-		resp.WrapBody(func(body io.ReadCloser) io.ReadCloser {
-			return &progressBody{ReadCloser: body, report: f, total: total}
-		})
+	if err != nil || resp.upgraded != nil {
+		return resp, err
 	}
-	return resp, err
+	b.stripBOM(req, resp)
+	if f := b.onDownload.For(req); f != nil {
+		countDownload(req, resp, f)
+	}
+	return resp, nil
+}
+
+func countDownload(req *Request, resp *Response, f ProgressFunc) {
+	total := resp.ContentLength
+	if total == 0 || bodiless(req.Method, resp.Status) {
+		f(0, 0)
+		return
+	}
+	resp.WrapBody(func(body io.ReadCloser) io.ReadCloser {
+		return &progressBody{ReadCloser: body, report: f, total: total}
+	})
 }
 
 type progressBody struct {

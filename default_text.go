@@ -3,7 +3,6 @@ package godwit
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -194,14 +193,11 @@ var (
 // lose theirs as well, while bytes stay as they came.
 func RemoveBOM(remove bool) Option { return removeBOM.Set(remove) }
 
-// stripBOM is phase BOM.
-func (b *builtins) stripBOM(ctx context.Context, req *Request, next Handler) (*Response, error) {
-	resp, err := next(ctx, req)
-	if err == nil && b.removeBOM.For(req) && resp.upgraded == nil && resp.ContentLength != 0 && !bodiless(req.Method, resp.Status) {
+func (b *builtins) stripBOM(req *Request, resp *Response) {
+	if b.removeBOM.For(req) && resp.ContentLength != 0 && !bodiless(req.Method, resp.Status) {
 		resp.WrapBody(func(body io.ReadCloser) io.ReadCloser { return &bomBody{ReadCloser: body} })
 		resp.ContentLength = -1
 	}
-	return resp, err
 }
 
 // bomBody drops a byte order mark from what it reads.

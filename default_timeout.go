@@ -1,7 +1,6 @@
 package godwit
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -57,20 +56,3 @@ func IdleTimeout(d time.Duration) Option { return idleTimeout.Set(d) }
 // TimeoutToHead makes Timeout and AttemptTimeout end when the head of the
 // response is there: for streams that live long.
 func TimeoutToHead() Option { return timeoutToHead.Set(true) }
-
-// deadline is the end of one attempt.
-type deadline struct {
-	at    time.Time
-	limit time.Duration
-}
-
-// limitAttempt gives each attempt its own deadline, which the engine keeps.
-func (b *builtins) limitAttempt(ctx context.Context, req *Request, next Handler) (*Response, error) {
-	limit := b.attempt.For(req)
-	if !engine.Limited(limit) {
-		return next(ctx, req)
-	}
-	req = req.Clone()
-	req.attempt = deadline{time.Now().Add(limit), limit}
-	return next(ctx, req)
-}

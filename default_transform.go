@@ -27,6 +27,7 @@ func (b *builtins) transform(ctx context.Context, req *Request, next Handler) (*
 		req.Body = c
 		setContentType(req, c.ContentType())
 	}
+	b.countUpload(req) // as given by the caller, whatever compression makes of it
 	return next(ctx, req)
 }
 
@@ -117,13 +118,6 @@ func encodeByCodec(c *Client, req *Request) (content.Content, error) {
 		return nil, buildErrorf("body of type %T as %s: %w", req.Body, contentType, err)
 	}
 	return content.Bytes(data, contentType), nil
-}
-
-// render is phase Render: progress counts the content as the caller gave it,
-// whatever compression plugins in this phase make of it.
-func (b *builtins) render(ctx context.Context, req *Request, next Handler) (*Response, error) {
-	b.countUpload(req)
-	return next(ctx, req)
 }
 
 // URL is a body that is fetched from another URL when the request is sent: a

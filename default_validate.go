@@ -99,7 +99,7 @@ func problemOf(resp *Response) *Problem {
 		return nil
 	}
 	members := make(map[string]json.RawMessage)
-	if json.Unmarshal(resp.saved, &members) != nil {
+	if json.Unmarshal(resp.mem.data, &members) != nil {
 		return nil
 	}
 	p := new(Problem)

@@ -102,8 +102,8 @@ func (e *StatusError) Error() string {
 		if e.Problem.Detail != "" {
 			s += ": " + e.Problem.Detail
 		}
-	case len(e.Response.saved) > 0:
-		s += ": " + snippet(e.Response.saved)
+	case len(e.Response.mem.data) > 0:
+		s += ": " + snippet(e.Response.mem.data)
 	}
 	return s
 }

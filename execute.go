@@ -49,8 +49,8 @@ func (c *Client) execute(ctx context.Context, req *Request) (*Response, error) {
 	return resp, nil
 }
 
-// wireRequest returns a blank engine request; the call's own for its first send.
-// Later ones are new: an engine may still hold the earlier.
+// wireRequest returns a blank engine request: the call's own for its first send,
+// a new one for later ones, as an engine may still hold the earlier.
 func (c *Call) wireRequest() *engine.Request {
 	if c.wire.URL == nil && c.Sends() == 0 {
 		return &c.wire
@@ -73,7 +73,7 @@ func (c *Client) fill(w *engine.Request, call *Call, req *Request) error {
 	if body == nil && req.Body != nil {
 		return buildErrorf("body of type %T was not made into content", req.Body)
 	}
-	h, err := wireHeader(req, body)
+	h, err := c.builtin.wireHeader(req, body)
 	if err != nil {
 		return err
 	}
@@ -103,8 +103,10 @@ func (c *Call) fillDeadline(w *engine.Request, req *Request, can engine.Capabili
 		}
 		c.ctx.mu.Unlock()
 	}
-	if a := req.attempt; !a.at.IsZero() && (w.Deadline.IsZero() || a.at.Before(w.Deadline)) {
-		w.Deadline, w.DeadlineLimit, w.DeadlineKind = a.at, a.limit, engine.KindAttempt
+	if limit := c.client.builtin.attempt.For(req); engine.Limited(limit) {
+		if at := time.Now().Add(limit); w.Deadline.IsZero() || at.Before(w.Deadline) {
+			w.Deadline, w.DeadlineLimit, w.DeadlineKind = at, limit, engine.KindAttempt
+		}
 	}
 }
 
@@ -154,11 +156,14 @@ func checkHostPort(u *url.URL) error {
 }
 
 // wireHeader checks the fields and takes out what is the engine's to write.
-func wireHeader(req *Request, body content.Content) (header.Header, error) {
+func (b *builtins) wireHeader(req *Request, body content.Content) (header.Header, error) {
 	h := req.Header.View()
 	hosts, lengths := 0, false
 	for i := range h.Len() {
 		f := h.At(i)
+		if i < b.plainOK && f == b.plain.At(i) {
+			continue // checked when the client was made
+		}
 		if err := checkField(f.Name, f.Value); err != nil {
 			return h, opError(opBuild, err)
 		}

@@ -57,10 +57,8 @@ const (
 	SendMonitoring SendPhase = "Monitoring"
 	// SendReceive sees each response with its body decoded.
 	SendReceive SendPhase = "Receive"
-	// SendProgress counts the bytes of the decoded body.
-	SendProgress SendPhase = "Progress"
-	// SendBOM removes a byte order mark.
-	SendBOM SendPhase = "BOM"
+	// SendBody puts layers around the decoded body: byte order mark, progress.
+	SendBody SendPhase = "Body"
 	// SendDecode removes content codings.
 	SendDecode SendPhase = "Decode"
 	// SendEngine is the last phase before the engine.

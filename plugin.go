@@ -210,7 +210,7 @@ func (c *Client) assemble() error {
 		config: c.config,
 		call:   pipeline.New[CallPhase, *Request, *Response](CallBefore, callDefaults, CallState, CallTransform, CallTransformDefault, CallRender, CallSend),
 		send: pipeline.New[SendPhase, *Request, *Response](SendFollow, SendRetry, SendAuth, sendGuard, SendState, SendCache,
-			SendAttempt, SendMonitoring, SendReceive, SendProgress, SendBOM, SendDecode, SendEngine),
+			SendAttempt, SendMonitoring, SendReceive, SendBody, SendDecode, SendEngine),
 		decode: pipeline.New[DecodePhase, *Decoding, bool](DecodeReceive, DecodeParse, DecodeTransform, decodeDefault),
 	}
 	c.listeners = slices.Clip(c.config.listeners)

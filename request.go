@@ -44,7 +44,6 @@ type Request struct {
 	// encodings is the Accept-Encoding that godwit itself added; a response is
 	// decoded only if it is still there.
 	encodings string
-	attempt   deadline // of this attempt
 	// target is what a typed call will make of the body.
 	target any
 }

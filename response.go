@@ -42,13 +42,12 @@ type Response struct {
 	request  *Request
 	base     *baseBody
 	trailer  func() header.Header
-	saved    []byte
 	isSaved  bool
+	mem      memoryBody // the saved bytes
 	upgraded io.ReadWriteCloser
 	conn     *engine.Conn
 	reused   bool
 	rawHead  []byte
-	mem      memoryBody
 }
 
 // NewResponse returns a response that no engine made: from a cache, a test, a
@@ -85,15 +84,15 @@ func (r *Response) IsSaved() bool { return r.isSaved }
 
 // Bytes returns a buffered body whole; the caller must not change it. It is nil
 // for a response that is not buffered: read Body.
-func (r *Response) Bytes() []byte { return r.saved }
+func (r *Response) Bytes() []byte { return r.mem.data }
 
 // Text returns a buffered body as a string, decoded by the charset of its
 // Content-Type; bytes that are not valid in it become U+FFFD. For a response
 // that is not buffered it is "".
 func (r *Response) Text() string {
-	s, err := textOf(r, r.saved)
+	s, err := textOf(r, r.mem.data)
 	if err != nil {
-		return string(r.saved)
+		return string(r.mem.data)
 	}
 	return s
 }
@@ -194,14 +193,14 @@ func (r *Response) Save() error {
 }
 
 func (r *Response) setSaved(data []byte) {
-	r.saved, r.isSaved = data, true
+	r.mem.data, r.isSaved = data, true
 	r.Rewind()
 }
 
 // Rewind makes Body of a buffered response start again.
 func (r *Response) Rewind() {
 	if r.isSaved {
-		r.mem = memoryBody{data: r.saved}
+		r.mem.at = 0
 		r.Body = &r.mem
 	}
 }

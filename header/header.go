@@ -174,12 +174,13 @@ func (h Header) Clone() Header {
 	return Header{fields: slices.Clone(h.fields)}
 }
 
-// Grow returns an independent copy with room for n more fields, so that a few
-// additions need no second allocation.
-func (h Header) Grow(n int) Header {
-	fields := make([]Field, len(h.fields), len(h.fields)+n)
-	copy(fields, h.fields)
-	return Header{fields: fields}
+// CopyTo returns an independent copy with room for n more fields, in buf if that
+// is large enough, else in a new slice.
+func (h Header) CopyTo(buf []Field, n int) Header {
+	if need := len(h.fields) + n; cap(buf) < need {
+		buf = make([]Field, 0, need)
+	}
+	return Header{fields: append(buf[:0], h.fields...)}
 }
 
 // View returns a copy that shares h's fields until its first change, when it
@@ -210,7 +211,7 @@ func (h Header) String() string {
 // own makes the fields ours to change, with room for n more.
 func (h *Header) own(n int) {
 	if h.borrowed {
-		*h = h.Grow(n)
+		*h = h.CopyTo(nil, n)
 	}
 }
 

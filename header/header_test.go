@@ -68,7 +68,7 @@ func TestHeaderChange(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			const before = "A: 1|B: 2|a: 3"
-			base := header.New("A", "1", "B", "2", "a", "3").Grow(8) // room, so that a view could write into it
+			base := header.New("A", "1", "B", "2", "a", "3").CopyTo(nil, 8) // room, so that a view could write into it
 			own, view, clone := base.Clone(), base.View(), base.Clone()
 			other := base.View()
 			tt.change(&own)

@@ -285,7 +285,7 @@ func (r *Response) fields() header.Header {
 		if n < 0 || s < 200 || s == 204 || r.Header.Has("Content-Length") {
 			return
 		}
-		r.prepared = r.Header.Grow(1)
+		r.prepared = r.Header.CopyTo(nil, 1)
 		r.prepared.Add("Content-Length", strconv.FormatInt(n, 10))
 	})
 	return r.prepared.View()
