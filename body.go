@@ -223,8 +223,10 @@ func (s *userBodyState) ended(err error) error {
 		s.base.fire(nil)
 		return err
 	}
-	err = envelope(s.call, s.request, s.call.explainBody(err))
+	err = s.call.explainBody(err)
+	s.call.tellCancelled(err)
 	emit(&s.call.ctx, s.request, ReceiveFailed{s.call, err})
+	err = envelope(s.call, s.request, s.call.client.handleError(&s.call.ctx, s.request, err))
 	s.base.note(err)
 	s.base.fire(err)
 	return err

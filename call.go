@@ -35,9 +35,12 @@ type Call struct {
 
 	mu      sync.Mutex // guards what follows; never held while foreign code runs
 	history []Hop
-	watch   *stopwatch
-	err     error
-	ended   bool
+	// attemptEnd is the deadline of the last attempt, if it has one of its own;
+	// written and read by the call's goroutine.
+	attemptEnd deadline
+	watch      *stopwatch
+	err        error
+	ended      bool
 
 	request  Request         // the working copy
 	response Response        // of buffered calls
@@ -55,6 +58,12 @@ const (
 	open                  // Open: closed by the caller
 	transport             // RoundTrip: closed by the caller, Send pipeline only
 )
+
+// deadline is a moment and the duration that it came from.
+type deadline struct {
+	at    time.Time
+	limit time.Duration
+}
 
 // Hop is a redirect that a call followed.
 type Hop struct {
@@ -105,7 +114,7 @@ func (c *Call) WireHeader() header.Header {
 func (c *Call) Done() <-chan struct{} { return c.ctx.Done() }
 
 // Err returns the error that the call ended with; nil while it runs and if it
-// succeeded.
+// succeeded. A typed call whose body could not be decoded has failed.
 func (c *Call) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -172,6 +181,15 @@ func (c *Call) finish(err error) {
 	c.mu.Unlock()
 	c.ctx.end(context.Canceled)
 	c.client.state.end(c)
+}
+
+// decodeFailed notes the failure of a call that had ended well.
+func (c *Call) decodeFailed(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.err = err
+	}
 }
 
 // closeOpen closes what an interceptor forgot: a branch holds one response.
@@ -241,7 +259,13 @@ func (c *callContext) watch() {
 		token := ac.AddAborter(c)
 		stop = func() bool { return ac.RemoveAborter(token) }
 	} else {
-		stop = context.AfterFunc(c.parent, func() { c.end(context.Cause(c.parent)) })
+		stop = context.AfterFunc(c.parent, func() {
+			cause, err := context.Cause(c.parent), c.parent.Err()
+			if !errors.Is(cause, err) {
+				cause = &endedError{cause, err}
+			}
+			c.end(cause)
+		})
 	}
 	c.mu.Lock()
 	c.stop = stop
@@ -265,6 +289,23 @@ func (c *callContext) setDeadline(at time.Time, limit time.Duration, kind engine
 	if c.done != nil || c.slot.abort != nil {
 		c.arm()
 	}
+}
+
+// shorten brings the deadline forward.
+func (c *callContext) shorten(at time.Time, limit time.Duration, kind engine.TimeoutKind) {
+	c.mu.Lock()
+	earlier := c.deadline.IsZero() || at.Before(c.deadline)
+	c.mu.Unlock()
+	if earlier {
+		c.setDeadline(at, limit, kind)
+	}
+}
+
+// keepTime starts the timer, for when nobody else watches the deadline.
+func (c *callContext) keepTime() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.arm()
 }
 
 // dropDeadline lifts the deadline: the head of a long-lived stream is there.

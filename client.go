@@ -94,7 +94,7 @@ func (c *config) apply(opts []ClientOption) {
 func (c *Client) With(opts ...ClientOption) *Client {
 	c = c.or()
 	sibling := *c.config
-	sibling.factory, sibling.instance, sibling.engineConfig, sibling.bind = nil, nil, nil, nil
+	sibling.factory, sibling.instance, sibling.engineConfig = nil, nil, nil
 	sibling.defaults = *c.config.defaults.Clone()
 	sibling.apply(opts)
 	if sibling.factory != nil || sibling.instance != nil || sibling.engineConfig != nil {
@@ -238,7 +238,10 @@ func (call *Call) take(req *Request) {
 func (call *Call) run(ctx context.Context, noRequest bool) (*Response, error) {
 	c, req := call.client, &call.request
 	if err := call.admit(ctx, noRequest); err != nil {
-		return nil, envelope(call, req, err)
+		if ctx == nil {
+			ctx = context.Background()
+		}
+		return nil, envelope(call, req, c.handleError(ctx, req, err))
 	}
 	req.method = req.Method
 	handler := c.call
@@ -253,27 +256,38 @@ func (call *Call) run(ctx context.Context, noRequest bool) (*Response, error) {
 		}
 	}()
 	resp, err := handler(&call.ctx, req)
-	ok = true
 	if err == nil && resp == nil {
 		err = errors.New("an interceptor returned neither a response nor an error")
 	}
 	if err != nil {
-		return nil, call.failed(resp, err)
+		err = call.failed(resp, err)
+		ok = true
+		return nil, err
 	}
+	ok = true
+	resp.adopt(call, req)
+	call.closeOthers(resp.base)
 	if call.mode == buffered {
 		call.closeOpen()
 		call.finish(nil)
 		return resp, nil
 	}
-	call.closeOthers(resp.base)
+	call.handOver(resp)
+	return resp, nil
+}
+
+// handOver gives a streaming response to the caller: from here on the call ends
+// with its body, and the body with the call.
+func (call *Call) handOver(resp *Response) {
 	// An upgraded connection may outlive the Response in the caller's hands, so
 	// that its being forgotten says nothing.
 	resp.Body = newUserBody(resp, call.mode != scoped && resp.upgraded == nil)
 	resp.OnClose(call.finish)
-	if resp.upgraded != nil {
-		call.ctx.AddAborter(closeOnAbort{resp.base})
+	if at := call.attemptEnd; !at.at.IsZero() && resp.upgraded == nil && !call.client.builtin.toHead.For(&call.request) {
+		call.ctx.shorten(at.at, at.limit, engine.KindAttempt)
 	}
-	return resp, nil
+	call.ctx.AddAborter(closeOnAbort{resp.base})
+	call.ctx.keepTime()
 }
 
 // admit refuses what cannot start and registers the call.
@@ -316,12 +330,18 @@ func (call *Call) failed(resp *Response, err error) error {
 	if last == nil {
 		last = &call.request
 	}
-	if errors.Is(err, context.Canceled) {
-		emit(&call.ctx, &call.request, Cancelled{Call: call, Cause: err})
-	}
+	call.tellCancelled(err)
 	err = envelope(call, last, call.client.handleError(&call.ctx, &call.request, err))
 	call.finish(err)
 	return err
+}
+
+// tellCancelled raises Cancelled if the caller's context or Cancel ended the
+// call, not a timeout of its own.
+func (call *Call) tellCancelled(err error) {
+	if _, timeout := errors.AsType[*engine.TimeoutError](err); !timeout && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+		emit(&call.ctx, &call.request, Cancelled{Call: call, Cause: err})
+	}
 }
 
 // handleError shows the error to the client's and the request's error handlers,

@@ -433,7 +433,7 @@ func TestDropBody(t *testing.T) {
 }
 
 func TestNoEngine(t *testing.T) {
-	c := godwit.New(godwit.WithEngine(mock.Config{}), godwit.WithEngine(nil), godwit.EngineConfig(func(c *engine.Config) { c.MaxHeaderBytes = 7 }))
+	c := godwit.New(godwit.EngineConfig(func(c *engine.Config) { c.MaxHeaderBytes = 7 }))
 	defer c.Close()
 	if err := c.Err(); err != nil {
 		t.Errorf("default engine: %v", err)

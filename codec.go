@@ -3,6 +3,7 @@ package godwit
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,6 +29,10 @@ type Codec interface {
 func WithCodec(codecs ...Codec) ClientOption {
 	return clientOption(func(c *config) {
 		for _, codec := range codecs {
+			if codec == nil {
+				c.fail(errors.New("WithCodec: codec is nil"))
+				continue
+			}
 			c.codecs = append([]Codec{codec}, c.codecs...)
 		}
 	})

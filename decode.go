@@ -34,7 +34,7 @@ var anyContentType = NewSetting("AnyContentType", false)
 
 // AnyContentType reads bodies of any Content-Type, or none, by the client's
 // first codec when no codec is known for it.
-func AnyContentType() Option { return anyContentType.Set(true) }
+func AnyContentType(on ...bool) Option { return anyContentType.Set(switchedOn(on)) }
 
 // As reads the body of a response as a T. On a buffered response it can be
 // used any number of times; on a streamed one it reads and closes the body, up
@@ -64,7 +64,11 @@ func decodeInto(ctx context.Context, resp *Response, target any) error {
 		emit(resp.call.Context(), req, ReceiveFailed{resp.call, err})
 		err = resp.call.client.handleError(ctx, req, err)
 	}
-	return envelope(resp.call, req, err)
+	err = envelope(resp.call, req, err)
+	if resp.call != nil {
+		resp.call.decodeFailed(err)
+	}
+	return err
 }
 
 func decode(ctx context.Context, resp *Response, target any) error {

@@ -163,6 +163,8 @@ func TestCharsets(t *testing.T) {
 		"default":            {"text/plain", "gr\xfcn", "grün", []godwit.Option{godwit.DefaultCharset("", "windows-1252")}},
 		"utf-8 BOM":          {"text/plain; charset=latin1", "\xef\xbb\xbfgrün", "grün", nil},
 		"utf-16 BOM":         {"text/plain", "\xff\xfea\x00", "a", nil},
+		"utf-16, removed":    {"text/plain", "\xff\xfeh\x00i\x00", "hi", []godwit.Option{godwit.RemoveBOM(true)}},
+		"utf-32, removed":    {"text/plain", "\xff\xfe\x00\x00h\x00\x00\x00", "h", []godwit.Option{godwit.RemoveBOM(true)}},
 		"utf-16be BOM":       {"text/plain", "\xfe\xff\x00a", "a", nil},
 		"shift_jis":          {"text/html; charset=Shift_JIS", "\x82\xa0", "あ", nil},
 		"invalid":            {"text/plain", "a\xffb", "a\uFFFDb", nil},

@@ -7,6 +7,9 @@ import (
 	"github.com/godwit-go/godwit/header"
 )
 
+// builtinName is the name of the built-in interceptors in their phases.
+const builtinName = "godwit"
+
 // builtins are the client's settings for what is always there.
 type builtins struct {
 	timeout, attempt, pool, connect, header, idle Value[time.Duration]
@@ -53,7 +56,7 @@ func (b *builtins) install(s *Scope) {
 	b.wire = b.wireSettings(new(Request))
 	b.makePlain(s.client)
 
-	s.name = "godwit"
+	s.name = builtinName
 	s.InterceptCall(CallBefore, b.lifecycle)
 	s.InterceptCall(callDefaults, b.merge)
 	s.InterceptCall(CallTransformDefault, b.transform)

@@ -43,7 +43,7 @@ const builtinEncodings = "gzip, deflate"
 // never comes, and not for ranges, which count encoded bytes.
 func (b *builtins) addAcceptEncoding(req *Request) {
 	if !b.decompress.For(req) || req.Method == "HEAD" || req.Method == "CONNECT" || req.Header.Has("Accept-Encoding") ||
-		req.Header.Has("Range") || b.upgrade.For(req) != "" {
+		req.Header.Has("Range") || req.without("Accept-Encoding") || b.upgrade.For(req) != "" {
 		return
 	}
 	req.Header.Add("Accept-Encoding", builtinEncodings)

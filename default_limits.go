@@ -36,7 +36,7 @@ func MaxSends(n int) Option { return maxSends.Set(n) }
 
 // DropBody discards the body of the response unread; what the caller gets is
 // empty. The connection is used again if little was left.
-func DropBody() Option { return dropBody.Set(true) }
+func DropBody(on ...bool) Option { return dropBody.Set(switchedOn(on)) }
 
 // guard is phase Guard: it closes what an interceptor forgot before it sends
 // again, and caps the sends of a call.
@@ -57,9 +57,7 @@ func (b *builtins) save(ctx context.Context, req *Request, next Handler) (*Respo
 		return nil, err
 	}
 	call := CallFrom(ctx)
-	if resp.call == nil {
-		resp.call = call
-	}
+	resp.adopt(call, req)
 	if b.dropBody.For(req) {
 		resp.Discard()
 		resp.setSaved(nil)
@@ -68,12 +66,11 @@ func (b *builtins) save(ctx context.Context, req *Request, next Handler) (*Respo
 	if call.mode != buffered {
 		return resp, nil
 	}
-	if resp.upgraded != nil {
-		resp.upgraded.Close()
-		return nil, buildErrorf("the connection was upgraded: use Open and Response.Upgraded")
-	}
 	if err := resp.Save(); err != nil {
 		emit(ctx, req, ReceiveFailed{call, err})
+		if !resp.Status.IsSuccess() && b.wantsSuccess(req) {
+			return nil, statusError(resp, err) // the status tells more than its broken body
+		}
 		return nil, err
 	}
 	return resp, nil

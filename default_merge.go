@@ -61,14 +61,16 @@ func (b *builtins) mergeFields(call *Call, req *Request) {
 	own := req.Header.Len()
 	req.Header = req.Header.CopyTo(call.fields[:0], d.Header.Len()+5)
 	for name, v := range d.Header.All() {
-		if !hasBefore(req.Header, own, name) {
+		if !hasBefore(req.Header, own, name) && !header.EqualFold(name, "Content-Type") && !req.without(name) {
 			req.Header.Add(name, v)
 		}
 	}
 	req.addCookies(d.extras().cookies)
-	req.Header.SetIfAbsent("User-Agent", "godwit")
-	if accept := b.accept(call.client, req); accept != "" {
-		req.Header.SetIfAbsent("Accept", accept)
+	if !req.without("User-Agent") {
+		req.Header.SetIfAbsent("User-Agent", "godwit")
+	}
+	if !req.without("Accept") {
+		req.Header.SetIfAbsent("Accept", b.accept(call.client, req))
 	}
 	b.addAcceptCharset(req)
 	b.addAcceptEncoding(req)
@@ -87,6 +89,11 @@ func (b *builtins) makePlain(c *Client) {
 			b.plainOK = 0 // to be looked at each time
 		}
 	}
+}
+
+// without reports whether DelHeader keeps a default field from the request.
+func (r *Request) without(name string) bool {
+	return slices.ContainsFunc(r.extras().without, func(n string) bool { return header.EqualFold(n, name) })
 }
 
 // hasBefore reports whether one of the first n fields has that name: default

@@ -19,10 +19,10 @@ var (
 
 // NoStaleRetry forbids the engine to send a request again by itself when a
 // connection that it used again turns out to be dead.
-func NoStaleRetry() Option { return noStaleRetry.Set(true) }
+func NoStaleRetry(on ...bool) Option { return noStaleRetry.Set(switchedOn(on)) }
 
 // RawHead asks for the bytes of the response's head: [Response.RawHead].
-func RawHead() Option { return wantRawHead.Set(true) }
+func RawHead(on ...bool) Option { return wantRawHead.Set(switchedOn(on)) }
 
 // Proxy sends by a proxy, "http://user:password@host:port" or with scheme https,
 // socks4, socks4a, socks5, socks5h; "" or "direct" means none. It goes before

@@ -89,7 +89,7 @@ func location(from *url.URL, resp *Response) (*url.URL, error) {
 	}
 	target := from.ResolveReference(ref)
 	target.User = nil
-	if ref.Host == "" {
+	if originOf(from) == originOf(target) {
 		target.User = from.User
 	}
 	if target.Fragment == "" {
@@ -105,7 +105,6 @@ func location(from *url.URL, resp *Response) (*url.URL, error) {
 func follow(req *Request, status Status, target *url.URL) (*Request, error) {
 	to := req.Clone()
 	to.URL = target
-	to.Header.Del("Host")
 	if status == 303 && req.Method != "HEAD" || req.Method == "POST" && (status == 301 || status == 302) {
 		dropContent(to)
 	}
@@ -113,6 +112,7 @@ func follow(req *Request, status Status, target *url.URL) (*Request, error) {
 		return nil, opError(engine.OpSend, fmt.Errorf("redirect %d to %s: %w; use a body that can be opened again, or FollowRedirects(false)", int(status), withoutUser(target), ErrNotReplayable))
 	}
 	if originOf(req.URL) != originOf(target) {
+		to.Header.Del("Host")
 		to.Header.Del("Authorization")
 		to.Header.Del("Proxy-Authorization")
 		to.Header.Del("Cookie")

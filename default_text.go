@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/htmlindex"
+	"golang.org/x/text/encoding/unicode/utf32"
 
 	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/header"
@@ -78,8 +80,9 @@ func parseCharset(s string) (weightedCharset, error) {
 		return w, err
 	}
 	if weighted {
-		v, ok := strings.CutPrefix(strings.TrimSpace(param), "q=")
-		if _, err := fmt.Sscanf(v, "%g", &w.q); !ok || err != nil || w.q < 0 || w.q > 1 {
+		v, ok := strings.CutPrefix(strings.ToLower(strings.TrimSpace(param)), "q=")
+		var err error
+		if w.q, err = strconv.ParseFloat(v, 64); !ok || err != nil || !(w.q >= 0 && w.q <= 1) {
 			return w, fmt.Errorf("%q: the weight is written ;q= and a number from 0 to 1", s)
 		}
 	}
@@ -146,6 +149,12 @@ func (b *builtins) textContent(req *Request, s string) (content.Content, error) 
 
 // charsetOf returns the encoding of a WHATWG label.
 func charsetOf(label string) (encoding.Encoding, error) {
+	switch label {
+	case "utf-32le":
+		return utf32.UTF32(utf32.LittleEndian, utf32.IgnoreBOM), nil
+	case "utf-32be":
+		return utf32.UTF32(utf32.BigEndian, utf32.IgnoreBOM), nil
+	}
 	enc, err := htmlindex.Get(strings.TrimSpace(label))
 	if err != nil {
 		return nil, &UnknownCharsetError{label}
@@ -158,6 +167,8 @@ func charsetOf(label string) (encoding.Encoding, error) {
 func textOf(resp *Response, data []byte) (string, error) {
 	label := resp.Charset()
 	switch {
+	case resp.bom != nil && *resp.bom != "": // it was removed already
+		label = *resp.bom
 	case bytes.HasPrefix(data, bomUTF8):
 		return validText(data[3:]), nil
 	case bytes.HasPrefix(data, bomUTF16LE):
@@ -195,7 +206,9 @@ func RemoveBOM(remove bool) Option { return removeBOM.Set(remove) }
 
 func (b *builtins) stripBOM(req *Request, resp *Response) {
 	if b.removeBOM.For(req) && resp.ContentLength != 0 && !bodiless(req.Method, resp.Status) {
-		resp.WrapBody(func(body io.ReadCloser) io.ReadCloser { return &bomBody{ReadCloser: body} })
+		seen := new(string)
+		resp.bom = seen
+		resp.WrapBody(func(body io.ReadCloser) io.ReadCloser { return &bomBody{ReadCloser: body, seen: seen} })
 		resp.ContentLength = -1
 	}
 }
@@ -203,6 +216,7 @@ func (b *builtins) stripBOM(req *Request, resp *Response) {
 // bomBody drops a byte order mark from what it reads.
 type bomBody struct {
 	io.ReadCloser
+	seen    *string // the charset that the mark told
 	started bool
 	rest    []byte
 	err     error
@@ -216,7 +230,7 @@ func (b *bomBody) Read(p []byte) (int, error) {
 		if err == io.ErrUnexpectedEOF {
 			err = io.EOF
 		}
-		b.rest, b.err = withoutBOM(head[:n]), err
+		*b.seen, b.rest, b.err = charsetOfBOM(head[:n]), withoutBOM(head[:n]), err
 	}
 	if len(b.rest) > 0 {
 		n := copy(p, b.rest)
@@ -227,6 +241,22 @@ func (b *bomBody) Read(p []byte) (int, error) {
 		return 0, b.err
 	}
 	return b.ReadCloser.Read(p)
+}
+
+func charsetOfBOM(data []byte) string {
+	switch {
+	case bytes.HasPrefix(data, bomUTF8):
+		return "utf-8"
+	case bytes.HasPrefix(data, bomUTF32LE):
+		return "utf-32le"
+	case bytes.HasPrefix(data, bomUTF32BE):
+		return "utf-32be"
+	case bytes.HasPrefix(data, bomUTF16LE):
+		return "utf-16le"
+	case bytes.HasPrefix(data, bomUTF16BE):
+		return "utf-16be"
+	}
+	return ""
 }
 
 func withoutBOM(data []byte) []byte {

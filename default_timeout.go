@@ -55,4 +55,4 @@ func IdleTimeout(d time.Duration) Option { return idleTimeout.Set(d) }
 
 // TimeoutToHead makes Timeout and AttemptTimeout end when the head of the
 // response is there: for streams that live long.
-func TimeoutToHead() Option { return timeoutToHead.Set(true) }
+func TimeoutToHead(on ...bool) Option { return timeoutToHead.Set(switchedOn(on)) }

@@ -13,7 +13,7 @@ var timedSetting = NewSetting("Timed", false)
 
 // Timed measures the phases of each send: see [Call.Timings]. Without it nothing
 // is measured, at no cost.
-func Timed() Option { return timedSetting.Set(true) }
+func Timed(on ...bool) Option { return timedSetting.Set(switchedOn(on)) }
 
 // Timings tells how long the phases of one send took, the last one of the call.
 // A phase that did not happen (DNS and so on of a connection used again), or

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"path"
-	"strings"
 
 	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/header"
@@ -18,6 +17,7 @@ import (
 
 // transform is phase TransformDefault: it makes content of what no plugin has.
 func (b *builtins) transform(ctx context.Context, req *Request, next Handler) (*Response, error) {
+	b.defaultContentType(req)
 	c, err := b.contentOf(CallFrom(ctx).client, req)
 	if err != nil {
 		return nil, err
@@ -25,7 +25,9 @@ func (b *builtins) transform(ctx context.Context, req *Request, next Handler) (*
 	req.Body = nil
 	if c != nil {
 		req.Body = c
-		setContentType(req, c.ContentType())
+		if err := setContentType(req, c.ContentType()); err != nil {
+			return nil, err
+		}
 	}
 	b.countUpload(req) // as given by the caller, whatever compression makes of it
 	return next(ctx, req)
@@ -33,16 +35,43 @@ func (b *builtins) transform(ctx context.Context, req *Request, next Handler) (*
 
 // setContentType moves the content's type into the header; a type given there by
 // hand wins, but for a multipart's boundary, which only the content knows.
-func setContentType(req *Request, own string) {
+func setContentType(req *Request, own string) error {
 	if own == "" {
-		return
+		return nil
 	}
-	given := req.Header.Get("Content-Type")
-	if strings.HasPrefix(own, "multipart/") && strings.HasPrefix(strings.ToLower(given), "multipart/") && !strings.Contains(given, "boundary") {
+	given, ok := req.Header.Lookup("Content-Type")
+	if !ok {
+		req.Header.Add("Content-Type", own)
+		return nil
+	}
+	mine, _ := header.ParseMediaType(own)
+	theirs, _ := header.ParseMediaType(given)
+	if mine.Type != "multipart" || theirs.Type != "multipart" {
+		return nil
+	}
+	switch theirs.Param("boundary") {
+	case "":
 		req.Header.Set("Content-Type", own)
+	case mine.Param("boundary"):
+	default:
+		return buildErrorf("Content-Type %q: the body's boundary is %q; leave the boundary to the body", given, mine.Param("boundary"))
+	}
+	return nil
+}
+
+// defaultContentType applies the client's Content-Type to values that have no
+// type of their own; a body that has one keeps it, and without a body there is
+// nothing to label.
+func (b *builtins) defaultContentType(req *Request) {
+	given := b.defaults.Header.Get("Content-Type")
+	if given == "" || req.Header.Has("Content-Type") {
 		return
 	}
-	req.Header.SetIfAbsent("Content-Type", own)
+	switch req.Body.(type) {
+	case nil, content.Content, url.Values, None, *None, *os.File, json.RawMessage:
+		return
+	}
+	req.Header.Add("Content-Type", given)
 }
 
 func (b *builtins) contentOf(c *Client, req *Request) (content.Content, error) {
@@ -60,17 +89,25 @@ func (b *builtins) contentOf(c *Client, req *Request) (content.Content, error) {
 	case url.Values:
 		return content.Form(body), nil
 	case *os.File:
+		if body == nil {
+			return nil, buildErrorf("body is a nil *os.File")
+		}
 		return content.OSFile(body), nil
 	case *bytes.Buffer:
+		if body == nil {
+			return nil, nil
+		}
 		return content.Bytes(body.Bytes(), "application/octet-stream"), nil
-	case section:
-		return sectionContent(body), nil
-	case io.Reader:
+	case *readerBody:
 		length := int64(-1)
 		if n, ok, err := header.ContentLength(req.Header); ok && err == nil {
 			length = n
 		}
-		return content.Reader(body, "application/octet-stream", length), nil
+		return body.asContent(length), nil
+	case section:
+		return sectionContent(body), nil
+	case io.Reader:
+		return (&readerBody{Reader: body}).asContent(-1), nil
 	case None, *None:
 		return nil, nil
 	case func(context.Context) (io.ReadCloser, error):

@@ -3,6 +3,7 @@ package godwit
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 )
 
@@ -30,11 +31,17 @@ func ExpectSuccess(expect bool) Option {
 // Validate adds a validator: it sees the final response of a call, once, after
 // the check of the status. Those of the client run before the request's.
 func Validate(v Validator) Option {
+	if v == nil {
+		return failing(errors.New("Validate: validator is nil"))
+	}
 	return onDefaults(func(r *Request) { e := r.more(); e.validators = append(slices.Clip(e.validators), v) })
 }
 
 // OnError adds an error handler. Those of the client run before the request's.
 func OnError(h ErrorHandler) Option {
+	if h == nil {
+		return failing(errors.New("OnError: handler is nil"))
+	}
 	return onDefaults(func(r *Request) { e := r.more(); e.errorHandlers = append(slices.Clip(e.errorHandlers), h) })
 }
 
@@ -43,7 +50,7 @@ const statusErrorBody = 1 << 20
 
 func (b *builtins) validate(ctx context.Context, req *Request, resp *Response) error {
 	if !resp.Status.IsSuccess() && b.wantsSuccess(req) && resp.upgraded == nil {
-		return statusError(resp)
+		return statusError(resp, nil)
 	}
 	for _, v := range b.validators {
 		if err := v(ctx, resp); err != nil {
@@ -70,14 +77,19 @@ func (b *builtins) wantsSuccess(req *Request) bool {
 
 // statusError saves the body, what there is of it within the limit, and releases
 // the connection.
-func statusError(resp *Response) error {
-	if !resp.isSaved {
-		data, _ := readAll(resp.Body, -1, statusErrorBody)
+func statusError(resp *Response, bodyErr error) error {
+	switch {
+	case resp.isSaved:
+		resp.Rewind()
+	case bodyErr != nil:
+		resp.setSaved(resp.mem.data)
+	default:
+		var data []byte
+		data, bodyErr = readAll(resp.Body, -1, statusErrorBody)
 		resp.Close()
 		resp.setSaved(data)
 	}
-	resp.Rewind()
-	return &StatusError{Response: resp, Problem: problemOf(resp)}
+	return &StatusError{Response: resp, Problem: problemOf(resp), BodyErr: bodyErr}
 }
 
 // Problem holds problem details (RFC 9457).

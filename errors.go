@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/header"
 )
@@ -39,7 +40,7 @@ var (
 	ErrBodyTooLarge = errors.New("body too large")
 	// ErrNotReplayable is the cause when a request has to be sent again but its
 	// body can be read only once.
-	ErrNotReplayable = errors.New("request body can be sent only once")
+	ErrNotReplayable = content.ErrConsumed
 	// ErrBodyConsumed is the cause when a streamed body is read as a value twice.
 	ErrBodyConsumed = errors.New("response body was read already")
 	// ErrNoEngine is the cause of every call on a client that has no engine.
@@ -92,6 +93,8 @@ type StatusError struct {
 	Response *Response
 	// Problem holds the problem details (RFC 9457) if the body is some, else nil.
 	Problem *Problem
+	// BodyErr is why the body is not whole: too large, cut off; else nil.
+	BodyErr error
 }
 
 func (e *StatusError) Error() string {
@@ -107,6 +110,9 @@ func (e *StatusError) Error() string {
 	}
 	return s
 }
+
+// Unwrap returns BodyErr.
+func (e *StatusError) Unwrap() error { return e.BodyErr }
 
 // DecodeError is the cause when a body cannot be made into the wanted type.
 type DecodeError struct {
@@ -139,7 +145,7 @@ func (e *DecodeError) Unwrap() error { return e.Err }
 type UnknownCharsetError struct{ Label string }
 
 func (e *UnknownCharsetError) Error() string {
-	return fmt.Sprintf("unknown charset %q: read the body as bytes instead", e.Label)
+	return fmt.Sprintf("unknown charset %q", e.Label)
 }
 
 // snippet quotes the start of a body.
@@ -193,10 +199,20 @@ func guessOp(sends int, err error) Op {
 
 // displayURL returns the request's URL for errors, without user info.
 func displayURL(req *Request) string {
-	if req.URL != nil {
-		return withoutUser(req.URL).String()
+	if req.URL == nil {
+		return redactRaw(req.raw)
 	}
-	return redactRaw(req.raw)
+	return shownURL(req.URL)
+}
+
+// shownURL is a URL without user info, also where what looks like a path or an
+// opaque part may be a mistyped authority.
+func shownURL(u *url.URL) string {
+	text := withoutUser(u).String()
+	if u.Host == "" {
+		return redactRaw(text)
+	}
+	return text
 }
 
 func withoutUser(u *url.URL) *url.URL {
@@ -208,8 +224,8 @@ func withoutUser(u *url.URL) *url.URL {
 	return &clean
 }
 
-// redactRaw removes what may be user info from text that is no URL yet, and
-// escapes what would break a line of a log.
+// redactRaw removes all that may be user info from text that is no URL, up to its
+// last @, and what would break a line of a log.
 func redactRaw(raw string) string {
 	raw = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
@@ -217,18 +233,13 @@ func redactRaw(raw string) string {
 		}
 		return r
 	}, raw)
-	start := strings.Index(raw, "//")
-	if start < 0 {
-		start = 0
-	} else {
-		start += 2
+	at := strings.LastIndexByte(raw, '@')
+	if at < 0 {
+		return raw
 	}
-	rest := raw[start:]
-	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
-		rest = rest[:end]
+	scheme, _, ok := strings.Cut(raw, ":")
+	if !ok || !header.IsToken(scheme) || len(scheme) > at {
+		return raw[at+1:]
 	}
-	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-		return raw[:start] + raw[start+at+1:]
-	}
-	return raw
+	return scheme + "://" + raw[at+1:]
 }

@@ -25,6 +25,9 @@ func (c *Client) execute(ctx context.Context, req *Request) (*Response, error) {
 	if err := engine.Check(c.engine.Name(), c.engine.Capabilities(), wire.Needs); err != nil {
 		return nil, opError(opBuild, err)
 	}
+	if err := call.checkDoor(wire); err != nil {
+		return nil, err
+	}
 	call.root().sends.Add(1)
 	call.last.Store(req)
 	emit(ctx, req, Sending{call, req})
@@ -34,6 +37,10 @@ func (c *Client) execute(ctx context.Context, req *Request) (*Response, error) {
 	}
 	sent := time.Now()
 	answer, err := c.engine.Execute(ctx, wire)
+	if _, ok := errors.AsType[*engine.UnsupportedError](err); ok {
+		call.root().sends.Add(-1) // refused before anything was sent
+		return nil, opError(opBuild, unwrapOp(err))
+	}
 	if err != nil {
 		return nil, call.explain(err)
 	}
@@ -47,6 +54,22 @@ func (c *Client) execute(ctx context.Context, req *Request) (*Response, error) {
 	}
 	emit(ctx, req, Received{call, resp})
 	return resp, nil
+}
+
+// unwrapOp takes an engine's own phase away.
+func unwrapOp(err error) error {
+	if oe, ok := err.(*engine.OpError); ok {
+		return oe.Err
+	}
+	return err
+}
+
+// checkDoor refuses what a buffered call cannot hand over.
+func (c *Call) checkDoor(w *engine.Request) error {
+	if c.mode == buffered && (w.Protocol != "" || w.Method == "CONNECT") {
+		return buildErrorf("a raw connection comes by Open and Response.Upgraded only")
+	}
+	return nil
 }
 
 // wireRequest returns a blank engine request: the call's own for its first send,
@@ -71,7 +94,7 @@ func (c *Client) fill(w *engine.Request, call *Call, req *Request) error {
 	}
 	body := req.Content()
 	if body == nil && req.Body != nil {
-		return buildErrorf("body of type %T was not made into content", req.Body)
+		return buildErrorf("body of type %T comes too late to be encoded: after phase CallTransform a body is a content.Content (content.Text, content.Bytes, …)", req.Body)
 	}
 	h, err := c.builtin.wireHeader(req, body)
 	if err != nil {
@@ -80,13 +103,20 @@ func (c *Client) fill(w *engine.Request, call *Call, req *Request) error {
 	w.Method, w.URL, w.Header, w.Body = req.Method, withoutUser(req.URL), h, body
 	w.Attributes = req.Attributes
 	if t, ok := body.(content.Trailerer); ok && len(t.TrailerNames()) > 0 {
-		w.TrailerNames, w.Trailer = t.TrailerNames(), t.Trailers
+		checked, err := checkTrailers(t)
+		if err != nil {
+			return err
+		}
+		w.Body, w.TrailerNames, w.Trailer = checked, t.TrailerNames(), checked.Trailers
 		w.Needs |= engine.RequestTrailers
 	}
 	if req.Method == "CONNECT" {
 		w.Needs |= engine.Connect
 	}
 	c.builtin.fill(w, req)
+	if w.Protocol != "" && !header.IsToken(w.Protocol) {
+		return buildErrorf("Upgrade: protocol %q is no token", w.Protocol)
+	}
 	call.fillDeadline(w, req, c.engine.Capabilities())
 	return nil
 }
@@ -106,6 +136,7 @@ func (c *Call) fillDeadline(w *engine.Request, req *Request, can engine.Capabili
 	if limit := c.client.builtin.attempt.For(req); engine.Limited(limit) {
 		if at := time.Now().Add(limit); w.Deadline.IsZero() || at.Before(w.Deadline) {
 			w.Deadline, w.DeadlineLimit, w.DeadlineKind = at, limit, engine.KindAttempt
+			c.attemptEnd = deadline{at, limit}
 		}
 	}
 }
@@ -123,14 +154,14 @@ func checkURL(u *url.URL) error {
 		return buildErrorf("request has no URL")
 	case u.Scheme != "http" && u.Scheme != "https":
 		if u.Scheme == "" {
-			return buildErrorf("URL %q is relative: give it a scheme and a host, or the client a BaseURL", withoutUser(u))
+			return buildErrorf("URL %q is relative: give it a scheme and a host, or the client a BaseURL", shownURL(u))
 		}
-		return buildErrorf("URL %q: scheme %q is not http or https", withoutUser(u), u.Scheme)
+		return buildErrorf("URL %q: scheme %q is not http or https", shownURL(u), u.Scheme)
 	case u.Opaque != "":
-		return buildErrorf("URL %q has no //", withoutUser(u))
+		return buildErrorf("URL %q has no //", shownURL(u))
 	}
 	if err := checkHostPort(u); err != nil {
-		return buildErrorf("URL %q: %w", withoutUser(u), err)
+		return buildErrorf("URL %q: %w", shownURL(u), err)
 	}
 	for i := 0; i < len(u.RawQuery); i++ {
 		if c := u.RawQuery[i]; c <= ' ' || c >= 0x7f {

@@ -310,17 +310,10 @@ func compiledLines(t *testing.T) string {
 		}
 		b.WriteString(trimmedLines(string(text)))
 	}
-	for _, dir := range rooms {
-		paths, err := filepath.Glob(filepath.Join(dir, "example*_test.go"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, path := range paths {
-			add(path)
-		}
-	}
-	err := filepath.WalkDir("examples", func(path string, _ fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(path, ".go") {
+	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		name := filepath.Base(path)
+		example := strings.HasPrefix(name, "example") && strings.HasSuffix(name, "_test.go")
+		if err == nil && (example || strings.HasPrefix(path, "examples") && strings.HasSuffix(path, ".go")) {
 			add(path)
 		}
 		return err

@@ -21,7 +21,7 @@ var fallback struct {
 }
 
 func (c *Client) or() *Client {
-	if c != nil {
+	if c != nil && c.config != nil {
 		return c
 	}
 	if Default != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/url"
 	"reflect"
@@ -56,7 +57,7 @@ func onDefaults(f func(*Request)) Option {
 
 // All bundles options into one.
 func All(opts ...Option) Option {
-	opts = slices.Clone(opts)
+	opts = slices.DeleteFunc(slices.Clone(opts), func(o Option) bool { return o == nil })
 	return &option{
 		func(r *Request) {
 			for _, o := range opts {
@@ -70,6 +71,10 @@ func All(opts ...Option) Option {
 		},
 	}
 }
+
+// switchedOn reads the argument of an option that is a switch: without one it is
+// on, with false off, to undo a client's for one request.
+func switchedOn(on []bool) bool { return len(on) == 0 || on[0] }
 
 // Header sets a field, in place of any of that name. As a client's option it is
 // a default: a request that has the field keeps its own.
@@ -104,10 +109,15 @@ func AddHeaders(h header.Header) Option {
 	})
 }
 
-// DelHeader removes a field that an earlier option set. To keep a client's
-// default from one request, set the field to what the request should send.
+// DelHeader removes a field that an earlier option set, and keeps the client's
+// defaults of that name (User-Agent, Accept and Accept-Encoding, too) from the
+// request.
 func DelHeader(name string) Option {
-	return onDefaults(func(r *Request) { r.Header.Del(name) })
+	return onDefaults(func(r *Request) {
+		r.Header.Del(name)
+		e := r.more()
+		e.without = append(slices.Clip(e.without), name)
+	})
 }
 
 // Cookie sends a cookie with the request, to its own origin only. As a client's
@@ -283,18 +293,27 @@ func UserInfo(user, password string) Option {
 // WithEngine makes the client create its engine from a factory, such as the
 // Config of an engine's package; the client closes it.
 func WithEngine(f engine.Factory) ClientOption {
+	if f == nil {
+		return failing(errors.New("WithEngine: factory is nil; leave the option out for the default engine"))
+	}
 	return clientOption(func(c *config) { c.factory, c.instance = f, nil })
 }
 
 // WithEngineInstance makes the client use an engine that exists already and may
 // be shared; the caller closes it.
 func WithEngineInstance(e engine.Engine) ClientOption {
+	if e == nil {
+		return failing(errors.New("WithEngineInstance: engine is nil"))
+	}
 	return clientOption(func(c *config) { c.factory, c.instance = nil, e })
 }
 
 // EngineConfig changes what all engines share: TLS, proxy, limits, dialer and so
 // on. The engine's own Config goes before it. Several add up.
 func EngineConfig(change func(*engine.Config)) ClientOption {
+	if change == nil {
+		return failing(errors.New("EngineConfig: function is nil"))
+	}
 	return clientOption(func(c *config) { c.engineConfig = append(slices.Clip(c.engineConfig), change) })
 }
 
@@ -303,8 +322,12 @@ func EngineConfig(change func(*engine.Config)) ClientOption {
 func Install(plugins ...Plugin) ClientOption {
 	return clientOption(func(c *config) {
 		for _, p := range plugins {
-			if p == nil {
-				c.fail(fmt.Errorf("Install: plugin is nil"))
+			if v := reflect.ValueOf(p); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+				c.fail(errors.New("Install: plugin is nil"))
+				continue
+			}
+			if name := p.Name(); name == "" || name == builtinName {
+				c.fail(fmt.Errorf("Install: a plugin cannot be named %q", name))
 				continue
 			}
 			c.install(p)
@@ -315,6 +338,9 @@ func Install(plugins ...Plugin) ClientOption {
 // Bind ties the client to ctx: when ctx ends the client refuses new calls and
 // cancels the running ones.
 func Bind(ctx context.Context) ClientOption {
+	if ctx == nil {
+		return failing(errors.New("Bind: context is nil"))
+	}
 	return clientOption(func(c *config) { c.bind = append(slices.Clip(c.bind), ctx) })
 }
 
@@ -322,6 +348,9 @@ func Bind(ctx context.Context) ClientOption {
 // [ReceiveFailed], [Cancelled], [Redirected], [Retried], or a plugin's own. It
 // runs in the call's goroutine and must not block.
 func On[E any](listener func(ctx context.Context, event E)) Option {
+	if listener == nil {
+		return failing(errors.New("On: listener is nil"))
+	}
 	return &option{
 		func(r *Request) { e := r.more(); e.listeners = append(slices.Clip(e.listeners), listener) },
 		func(c *config) { c.listeners = append(slices.Clip(c.listeners), listener) },

@@ -89,7 +89,7 @@ func TestRedirectCredentials(t *testing.T) {
 }
 
 func TestRedirectUserInfoStaysHome(t *testing.T) {
-	c, eng := client(t, answers(to(302, "/same"), to(302, "https://b.test/"), mock.OK("")))
+	c, eng := client(t, answers(to(302, "https://a.test/same"), to(302, "https://b.test/"), mock.OK("")))
 	if _, err := c.Do(t.Context(), godwit.NewRequest("GET", "https://ada:pw@a.test/")); err != nil {
 		t.Fatal(err)
 	}

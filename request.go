@@ -1,7 +1,12 @@
 package godwit
 
 import (
+	"bytes"
+	"io"
 	"net/url"
+	"os"
+	"reflect"
+	"sync"
 
 	"github.com/godwit-go/godwit/attr"
 	"github.com/godwit-go/godwit/content"
@@ -55,6 +60,7 @@ type requestExtra struct {
 	listeners     []any
 	validators    []Validator
 	errorHandlers []ErrorHandler
+	without       []string // default fields that are not wanted
 }
 
 var noExtra requestExtra // never changed
@@ -95,6 +101,7 @@ func (r *Request) init(method, rawURL string, opts []Option) {
 			o.applyRequest(r)
 		}
 	}
+	r.keepReader()
 	r.parseURL()
 }
 
@@ -105,8 +112,33 @@ func (r *Request) With(opts ...Option) *Request {
 			o.applyRequest(r)
 		}
 	}
+	r.keepReader()
 	r.parseURL()
 	return r
+}
+
+// keepReader makes one content of a reader, however often the request is sent,
+// so that sending it again is refused instead of sending nothing.
+func (r *Request) keepReader() {
+	switch body := r.Body.(type) {
+	case content.Content, *os.File, *bytes.Buffer, section, *readerBody:
+	case io.Reader:
+		if v := reflect.ValueOf(body); v.Kind() != reflect.Pointer || !v.IsNil() {
+			r.Body = &readerBody{Reader: body}
+		}
+	}
+}
+
+// readerBody is a reader that becomes content once.
+type readerBody struct {
+	io.Reader
+	once    sync.Once
+	content content.Content
+}
+
+func (b *readerBody) asContent(length int64) content.Content {
+	b.once.Do(func() { b.content = content.Reader(b.Reader, "application/octet-stream", length) })
+	return b.content
 }
 
 // Clone returns a copy that can be changed without touching r. It copies little

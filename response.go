@@ -48,6 +48,7 @@ type Response struct {
 	conn     *engine.Conn
 	reused   bool
 	rawHead  []byte
+	bom      *string // the charset of a byte order mark that RemoveBOM removed
 }
 
 // NewResponse returns a response that no engine made: from a cache, a test, a
@@ -182,6 +183,7 @@ func (r *Response) Save() error {
 	if err != nil {
 		r.base.note(err)
 		r.Close()
+		r.mem.data = data // what there is, for a StatusError
 		if r.call != nil {
 			return r.call.explainBody(err)
 		}
@@ -205,17 +207,34 @@ func (r *Response) Rewind() {
 	}
 }
 
-// readAll reads all of a body of the given length (-1 = unknown), at most limit.
-func readAll(body io.Reader, length, limit int64) ([]byte, error) {
-	if length > limit {
-		return nil, tooLarge(length, limit)
+// adopt completes a response that an interceptor made by hand.
+func (r *Response) adopt(call *Call, req *Request) {
+	if r.call == nil || r.call.parent == call {
+		r.call = call
 	}
+	if r.request == nil {
+		r.request = req
+	}
+	if r.Body == nil {
+		r.setSaved(nil)
+	}
+	if r.base == nil {
+		r.base = &baseBody{inner: r.Body, length: r.ContentLength}
+	}
+}
+
+// readAll reads all of a body of the given length (-1 = unknown), at most limit.
+// With an error it returns what came before.
+func readAll(body io.Reader, length, limit int64) ([]byte, error) {
 	size := int64(512)
 	if length >= 0 {
-		size = length
+		size = min(length, limit)
 	}
 	const trusted = 1 << 20 // a length is only a promise: more is allocated as it comes
 	data := make([]byte, 0, min(size, trusted))
+	if length > limit {
+		return data, tooLarge(length, limit)
+	}
 	for {
 		if len(data) == cap(data) {
 			if int64(len(data)) == length {
@@ -225,17 +244,15 @@ func readAll(body io.Reader, length, limit int64) ([]byte, error) {
 		}
 		n, err := body.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]
-		if int64(len(data)) > limit {
-			return nil, tooLarge(-1, limit)
-		}
-		if err == io.EOF {
-			if length >= 0 && int64(len(data)) != length {
-				return nil, lengthMismatch(int64(len(data)), length)
-			}
+		switch {
+		case int64(len(data)) > limit:
+			return data[:limit], tooLarge(-1, limit)
+		case err == io.EOF && length >= 0 && int64(len(data)) != length:
+			return data, lengthMismatch(int64(len(data)), length)
+		case err == io.EOF:
 			return data, nil
-		}
-		if err != nil {
-			return nil, err
+		case err != nil:
+			return data, err
 		}
 	}
 }
@@ -247,13 +264,13 @@ func finishRead(body io.Reader, data []byte, length, limit int64) ([]byte, error
 		n, err := body.Read(one[:])
 		switch {
 		case n > 0 && length >= limit:
-			return nil, tooLarge(-1, limit)
+			return data, tooLarge(-1, limit)
 		case n > 0:
-			return nil, lengthMismatch(length+1, length)
+			return data, lengthMismatch(length+1, length)
 		case err == io.EOF:
 			return data, nil
 		case err != nil:
-			return nil, err
+			return data, err
 		}
 	}
 }

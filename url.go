@@ -1,6 +1,7 @@
 package godwit
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -91,40 +92,112 @@ func (r *Request) applyParts() {
 	p.path, p.params, p.fragment, p.user = nil, nil, nil, nil
 }
 
-// expandTemplate replaces {name} by the escaped value and {name...} by one whose
-// slashes stay; it returns the first name without a value.
+// zone is the part of a URL that a {name} stands in, which decides how its value
+// is escaped.
+type zone int8
+
+const (
+	inScheme zone = iota
+	inAuthority
+	inFirstSegment // of a relative reference
+	inPath
+	inQuery
+	inFragment
+)
+
+// zoneAt finds the zone of the byte at i in a template.
+func zoneAt(raw string, i int) zone {
+	before := raw[:i]
+	if strings.IndexByte(before, '#') >= 0 {
+		return inFragment
+	}
+	if strings.IndexByte(before, '?') >= 0 {
+		return inQuery
+	}
+	start := strings.Index(raw, "//")
+	if start < 0 || start > 0 && raw[start-1] != ':' {
+		if strings.IndexByte(before, '/') < 0 {
+			return inFirstSegment
+		}
+		return inPath
+	}
+	end := len(raw)
+	if n := strings.IndexAny(raw[start+2:], "/?#"); n >= 0 {
+		end = start + 2 + n
+	}
+	switch {
+	case i < start:
+		return inScheme
+	case i <= end:
+		return inAuthority
+	}
+	return inPath
+}
+
+// expandTemplate replaces {name} by the escaped value and {name...}, in the path,
+// by one whose slashes stay; it returns the first name without a value.
 func expandTemplate(raw string, value func(string) (string, bool)) (out, missing string, err error) {
 	var b strings.Builder
-	for rest := raw; ; {
-		open := strings.IndexByte(rest, '{')
-		if open < 0 {
-			b.WriteString(rest)
+	for at := 0; ; {
+		n := strings.IndexByte(raw[at:], '{')
+		if n < 0 {
+			b.WriteString(raw[at:])
 			return b.String(), "", nil
 		}
-		end := strings.IndexByte(rest[open:], '}')
+		open := at + n
+		end := strings.IndexByte(raw[open:], '}')
 		if end < 0 {
 			return "", "", fmt.Errorf("URL %q: no } after {", redactRaw(raw))
 		}
-		name, slashes := strings.CutSuffix(rest[open+1:open+end], "...")
+		name, slashes := strings.CutSuffix(raw[open+1:open+end], "...")
 		v, ok := value(name)
 		if !ok {
 			return "", name, nil
 		}
-		b.WriteString(rest[:open])
-		if err := checkSegments(name, v, slashes); err != nil {
+		b.WriteString(raw[at:open])
+		escaped, err := escapeValue(name, v, zoneAt(raw, open), slashes)
+		if err != nil {
 			return "", "", err
 		}
-		if slashes {
-			b.WriteString(strings.ReplaceAll(url.PathEscape(v), "%2F", "/"))
-		} else {
-			b.WriteString(url.PathEscape(v))
-		}
-		rest = rest[open+end+1:]
+		b.WriteString(escaped)
+		at = open + end + 1
 	}
 }
 
+// escapeValue escapes a value so that it stays what the template makes it: a
+// part of the path, of the query, of a host name.
+func escapeValue(name, v string, where zone, slashes bool) (string, error) {
+	switch where {
+	case inScheme:
+		return "", fmt.Errorf("path parameter %q stands in the scheme; give the whole URL instead", name)
+	case inAuthority:
+		for i := range len(v) {
+			if c := v[i] | 0x20; !('a' <= c && c <= 'z' || '0' <= v[i] && v[i] <= '9' || v[i] == '-' || v[i] == '.') {
+				return "", fmt.Errorf("path parameter %q: value %q is no part of a host name", name, v)
+			}
+		}
+		return v, nil
+	case inQuery:
+		return url.QueryEscape(v), nil
+	case inFragment:
+		return url.PathEscape(v), nil
+	}
+	if err := checkSegments(name, v, slashes); err != nil {
+		return "", err
+	}
+	escaped := url.PathEscape(v)
+	if where == inFirstSegment { // a colon would make what is before it a scheme
+		escaped = strings.ReplaceAll(escaped, ":", "%3A")
+	}
+	if slashes {
+		escaped = strings.ReplaceAll(escaped, "%2F", "/")
+	}
+	return escaped, nil
+}
+
 // checkSegments refuses values that would change the path's shape: servers and
-// proxies resolve "." and ".." even when they are escaped.
+// proxies resolve "." and ".." even when they are escaped, and an empty segment
+// at the start can make the next one a host.
 func checkSegments(name, v string, slashes bool) error {
 	segments := []string{v}
 	if slashes {
@@ -135,8 +208,8 @@ func checkSegments(name, v string, slashes bool) error {
 			return fmt.Errorf("path parameter %q: value %q would climb the path", name, v)
 		}
 	}
-	if v == "" {
-		return fmt.Errorf("path parameter %q is empty", name)
+	if segments[0] == "" {
+		return fmt.Errorf("path parameter %q: value %q is empty or begins with a slash", name, v)
 	}
 	return nil
 }
@@ -150,6 +223,9 @@ func parseURL(raw string) (*url.URL, error) {
 		if ue, ok := err.(*url.Error); ok {
 			err = ue.Err
 		}
+		if strings.IndexByte(raw, '@') >= 0 {
+			err = errNoURL // the error's own text may quote a password
+		}
 		return nil, fmt.Errorf("URL %q: %w", redactRaw(raw), err)
 	}
 	u.RawQuery = escapeQuery(u.RawQuery)
@@ -158,6 +234,8 @@ func parseURL(raw string) (*url.URL, error) {
 	}
 	return u, nil
 }
+
+var errNoURL = errors.New("not a valid URL; escape / ? # @ in a user name or password")
 
 // normaliseHost converts an international host name to ASCII (RFC 5891).
 func normaliseHost(u *url.URL) error {
@@ -231,9 +309,12 @@ func appendQuery(query string, params []pair) string {
 
 // appendSegment adds one path segment, its slashes escaped.
 func appendSegment(u *url.URL, segment string) {
-	escaped := strings.TrimSuffix(u.EscapedPath(), "/") + "/" + url.PathEscape(segment)
-	u.RawPath = escaped
-	u.Path = strings.TrimSuffix(u.Path, "/") + "/" + segment
+	slash := "/"
+	if u.Host == "" && u.Path == "" {
+		slash = "" // relative to the base's path
+	}
+	u.RawPath = strings.TrimSuffix(u.EscapedPath(), "/") + slash + url.PathEscape(segment)
+	u.Path = strings.TrimSuffix(u.Path, "/") + slash + segment
 }
 
 // joinBase resolves ref against the client's base URL: a ref with a host keeps
@@ -263,31 +344,15 @@ func joinBase(base, ref *url.URL) *url.URL {
 }
 
 func joinPath(base, ref *url.URL) (path, rawPath string) {
-	switch {
-	case ref.Path == "":
+	if ref.Path == "" {
 		return base.Path, base.RawPath
-	case strings.HasPrefix(ref.Path, "/"):
-		return ref.Path, ref.RawPath
 	}
-	lastSlash := strings.LastIndexByte(base.EscapedPath(), '/')
-	dir := "/"
-	if lastSlash >= 0 {
-		dir = base.EscapedPath()[:lastSlash+1]
+	from := url.URL{Scheme: base.Scheme, Host: base.Host, Path: base.Path, RawPath: base.RawPath}
+	if from.Path == "" {
+		from.Path = "/"
 	}
-	joined := (&url.URL{Path: "/"}).ResolveReference(&url.URL{Path: "/"})
-	if err := setEscapedPath(joined, dir+ref.EscapedPath()); err != nil {
-		return ref.Path, ref.RawPath
-	}
+	joined := from.ResolveReference(&url.URL{Path: ref.Path, RawPath: ref.RawPath})
 	return joined.Path, joined.RawPath
-}
-
-func setEscapedPath(u *url.URL, escaped string) error {
-	path, err := url.PathUnescape(escaped)
-	if err != nil {
-		return err
-	}
-	u.Path, u.RawPath = path, escaped
-	return nil
 }
 
 // mergeQuery appends those pairs of base whose names own does not have.
