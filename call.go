@@ -373,6 +373,7 @@ func (c *callContext) AddAborter(a engine.Aborter) uint64 {
 	c.mu.Lock()
 	if cause := c.ended(); cause != nil {
 		c.mu.Unlock()
+		c.end(cause) // a deadline that nobody has noticed yet
 		a.Abort(cause)
 		return 0
 	}
