@@ -135,6 +135,14 @@ func (x *exchange) WriteTo(w io.Writer) (int64, error) {
 // stand there then; it may be none. At the end of the body, or at an error, it
 // sets x.end and releases the connection.
 func (x *exchange) pull(b []byte) int {
+	if x.ticket != nil {
+		return x.pullPiped(b)
+	}
+	return x.pullOwned(b)
+}
+
+// pullOwned is pull for who has the connection at the moment.
+func (x *exchange) pullOwned(b []byte) int {
 	if x.kind == h1.BodyLength {
 		b = b[:min(int64(len(b)), x.left)]
 	}
@@ -161,7 +169,6 @@ func (x *exchange) decode(b []byte) int {
 		if err != nil {
 			x.endBy(err)
 		} else if x.chunks.Done() {
-			x.trailer = x.chunks.Trailer()
 			x.complete(rest)
 		}
 		return n
@@ -173,7 +180,9 @@ func (x *exchange) decode(b []byte) int {
 func (x *exchange) complete(rest []byte) {
 	x.end = io.EOF
 	var why error
-	if len(rest) > 0 {
+	if x.ticket != nil {
+		x.ticket.pipe.r -= len(rest) // it is the next response
+	} else if len(rest) > 0 {
 		why = errSurplus
 	}
 	x.finish(why)
@@ -208,6 +217,10 @@ func (x *exchange) Close() error {
 	case old&stateReleased == 0:
 		// A Read waits. With stateClosed set the connection cannot go back to the
 		// pool any more, so it is ours that is closed; the Read then cleans up.
+		if x.ticket != nil {
+			x.ticket.stop()
+			break
+		}
 		x.conn.shut()
 		if x.upload != nil {
 			x.upload.finish(false)
@@ -219,6 +232,9 @@ func (x *exchange) Close() error {
 // discard gives up what is left of the body. What is decoded was decoded from
 // the buffer, so nothing is left there that could complete it.
 func (x *exchange) discard() {
+	if x.ticket != nil && x.state.Load()&stateReleased == 0 {
+		x.skim()
+	}
 	if x.state.Load()&stateReleased == 0 {
 		x.finish(errUnread)
 	}

@@ -64,6 +64,17 @@ type Config struct {
 	// end of the body; 0 = no bound. Further ones wait in order (Timeouts.Pool).
 	MaxConcurrent int
 
+	// Pipelining sends requests on a connection before the answers to earlier
+	// ones are there. It is for GET, HEAD and OPTIONS without a body, an upgrade
+	// or an Expect or Connection field, and not by proxies that forward requests;
+	// all others have a connection for themselves. Responses come in order: one
+	// that is slow, or not read, holds up those behind it. If the connection ends,
+	// requests of whose answer no byte has come are sent again on another one,
+	// up to three times, unless NoStaleRetry is set.
+	Pipelining bool
+	// PipelineMaxSize bounds the unanswered requests on a connection; 0 = 20.
+	PipelineMaxSize int
+
 	// NoStaleRetry forbids the silent re-send on a dead reused connection.
 	NoStaleRetry bool
 	// Lenient reads what browsers read, where RFC 9112 wants it refused: bare
@@ -89,7 +100,7 @@ const (
 func (Config) Name() string { return name }
 
 // NewEngine makes an engine. It cannot fail: cio honours all that engines
-// share, but for the advice to pipeline, which it does not need to take.
+// share.
 func (c Config) NewEngine(shared engine.Config) (engine.Engine, error) { return c.New(shared), nil }
 
 // New is NewEngine with the concrete type, which has statistics and CloseIdle.
@@ -110,7 +121,8 @@ func (c Config) New(shared engine.Config) *Engine {
 			LocalAddr: c.LocalAddr,
 			Hosts:     c.Hosts,
 		},
-		pool: newPool(c),
+		pool:  newPool(c),
+		lanes: newLanes(c),
 	}
 	if c.MaxConcurrent > 0 {
 		e.gate = make(chan struct{}, c.MaxConcurrent)
@@ -128,6 +140,8 @@ func (c Config) over(shared engine.Config) Config {
 	c.KeepAlive = first(c.KeepAlive, defaultKeepAlive)
 	c.ExpectContinueTimeout = first(c.ExpectContinueTimeout, defaultExpectContinueTimeout)
 	c.Timeouts = c.Timeouts.Or(shared.Timeouts).Or(engine.Timeouts{Connect: defaultConnectTimeout})
+	c.Pipelining = c.Pipelining || shared.Pipelining
+	c.PipelineMaxSize = max(first(c.PipelineMaxSize, defaultPipelineMaxSize), 1)
 	c.NoStaleRetry = c.NoStaleRetry || shared.NoStaleRetry
 	c.TLS = first(c.TLS, shared.TLS)
 	if c.Proxy == nil {

@@ -14,7 +14,7 @@ import (
 
 func TestFactory(t *testing.T) {
 	var f engine.Factory = cio.Config{}
-	e, err := f.NewEngine(engine.Config{Pipelining: true}) // advice, and not taken
+	e, err := f.NewEngine(engine.Config{Pipelining: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +22,7 @@ func TestFactory(t *testing.T) {
 	if f.Name() != "cio" || e.Name() != "cio" {
 		t.Errorf("names %q and %q", f.Name(), e.Name())
 	}
-	without := engine.HTTP2 | engine.HTTP3 | engine.Pipelining | engine.EngineRedirects
+	without := engine.HTTP2 | engine.HTTP3 | engine.EngineRedirects
 	if want := engine.AllCapabilities &^ without; e.Capabilities() != want {
 		t.Errorf("capabilities differ by %v", e.Capabilities()^want)
 	}

@@ -24,13 +24,13 @@ type conn struct {
 	// prober is nil where the descriptor cannot be looked at.
 	prober *prober
 
-	used  bool // it has carried an exchange
-	dated bool // a deadline is set
-
 	// mu guards closed. It is held until the slot is given back, so that who
 	// comes second finds it given back. It goes before the pool's.
 	mu     sync.Mutex
 	closed bool
+
+	used  bool // it has carried an exchange
+	dated bool // a deadline is set
 
 	// As the pool counts time:
 	made, idleSince, expires time.Duration
@@ -109,6 +109,20 @@ func (c *conn) keepFor(limit time.Duration) time.Duration {
 	}
 }
 
+// undate takes off the deadline of an earlier exchange.
+func (c *conn) undate() bool {
+	if !c.dated {
+		return true
+	}
+	c.dated = false
+	return c.SetDeadline(time.Time{}) == nil
+}
+
+// looksLate reports whether a look at the connection can wait until the request
+// is about to be written: it then costs next to nothing (prober.ask), and what
+// comes in meanwhile is seen too.
+func (c *conn) looksLate() bool { return c.used && c.prober != nil && c.bottom == c.Conn.Conn }
+
 // past is a deadline that makes reads look at what is there and not wait.
 var past = time.Unix(1, 0)
 
@@ -117,12 +131,6 @@ var past = time.Unix(1, 0)
 // the rest of an answer that was longer than it said) must not become the answer
 // to the next request.
 func (c *conn) fit() bool {
-	if c.dated {
-		c.dated = false
-		if c.SetDeadline(time.Time{}) != nil {
-			return false
-		}
-	}
 	if c.prober != nil && !c.prober.quiet() {
 		return false
 	}

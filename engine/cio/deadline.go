@@ -51,7 +51,7 @@ type clock struct {
 	header, idle time.Duration // 0 = none
 	begin        time.Time     // what sentAt and lastByte count from, if those are used
 
-	proceed due // when to send the body without 100 Continue
+	proceed time.Time // when to send the body without 100 Continue; zero = never
 
 	headOver  atomic.Bool
 	sentAt    atomic.Int64 // 1 + when the request was complete; 0 = not yet
@@ -89,7 +89,7 @@ func (k *clock) start(c *conn) {
 }
 
 // each reports whether every read and write needs a deadline of its own.
-func (k *clock) each() bool { return k.header > 0 || k.idle > 0 || !k.proceed.at.IsZero() }
+func (k *clock) each() bool { return k.header > 0 || k.idle > 0 || !k.proceed.IsZero() }
 
 // total is the request's deadline while it holds.
 func (k *clock) total() due {
@@ -120,7 +120,7 @@ func (k *clock) pause(begin time.Time) due {
 }
 
 func (k *clock) readDue(begin time.Time) due {
-	d := k.total().or(k.pause(begin)).or(k.proceed)
+	d := k.total().or(k.pause(begin)).or(due{at: k.proceed, kind: kindContinue})
 	if sent := k.sentAt.Load(); sent != 0 && !k.headOver.Load() {
 		d = d.or(in(k.header, k.begin.Add(time.Duration(sent-1)), engine.KindHeader))
 	}
@@ -176,11 +176,11 @@ func (k *clock) headDone(c *conn) {
 // await100 and stop100 bracket the wait for 100 Continue.
 func (k *clock) await100(d time.Duration, c *conn) {
 	k.begin = time.Now()
-	k.proceed = in(d, k.begin, kindContinue)
+	k.proceed = in(d, k.begin, kindContinue).at
 	c.dated = true
 }
 
 func (k *clock) stop100(c *conn) {
-	k.proceed = due{}
+	k.proceed = time.Time{}
 	c.SetReadDeadline(k.total().at)
 }

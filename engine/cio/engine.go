@@ -30,7 +30,7 @@ const name = "cio"
 
 const capabilities = engine.HTTP1 | engine.Upgrade | engine.Connect |
 	engine.RequestTrailers | engine.ResponseTrailers | engine.Informational | engine.ExpectContinue |
-	engine.Duplex | engine.RawHead | engine.FieldOrder |
+	engine.Pipelining | engine.Duplex | engine.RawHead | engine.FieldOrder |
 	engine.RequestTimeout | engine.ConnectTimeout | engine.HeaderTimeout | engine.IdleTimeout | engine.PoolTimeout |
 	engine.ConnectionLimits | engine.ConcurrencyLimit | engine.HeaderLimits |
 	engine.HTTPProxy | engine.HTTPSProxy | engine.SOCKS4Proxy | engine.SOCKS5Proxy | engine.RequestProxy |
@@ -44,6 +44,7 @@ type Engine struct {
 	limits h1.Limits
 	dialer *dial.Dialer
 	pool   *pool
+	lanes  *lanes        // nil = requests are not pipelined
 	gate   chan struct{} // holds a place for each running exchange; nil = no bound
 }
 
@@ -123,7 +124,11 @@ func (e *Engine) Close() error {
 func (e *Engine) CloseIdle() { e.pool.closeIdle(false) }
 
 // Stats returns the figures of the engine's connections at this moment.
-func (e *Engine) Stats() Stats { return e.pool.stats() }
+func (e *Engine) Stats() Stats {
+	s := e.pool.stats()
+	e.lanes.waiting(&s)
+	return s
+}
 
 // start runs f in another goroutine.
 func (e *Engine) start(f func()) {

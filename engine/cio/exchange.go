@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
-	"github.com/godwit-go/godwit/header"
 	"github.com/godwit-go/godwit/internal/dial"
 	"github.com/godwit-go/godwit/internal/h1"
 )
@@ -28,20 +27,27 @@ type exchange struct {
 	engine *Engine
 	req    *engine.Request
 
-	conn   *conn
-	reg    engine.Registration
-	clock  clock
-	upload *upload
-	gated  bool // it holds a place in Engine.gate
+	conn    *conn
+	reg     engine.Registration
+	clock   clock
+	upload  *upload
+	ticket  *ticket // its place on a shared connection; nil = it has one for itself
+	sendErr error   // writing failed, and perhaps there is an answer nevertheless
+	noReuse error   // why this connection is not to be reused
+	resends int     // to other pipelined connections
 
-	aborted  atomic.Bool // ctx has ended
-	sent     atomic.Bool // a byte of the request was written to this connection
-	answered bool        // a byte of the response was read from this connection
-	opened   bool        // the body was opened: it can be sent again only if it is replayable
+	aborted atomic.Bool // ctx has ended
+	sent    atomic.Bool // a byte of the request was written to this connection
+
+	gated    bool // it holds a place in Engine.gate
+	answered bool // a byte of the response was read from this connection
+	opened   bool // the body was opened: it can be sent again only if it is replayable
 	resent   bool
-	reached  bool  // an earlier connection had taken some of the request
-	sendErr  error // writing failed, and perhaps there is an answer nevertheless
-	noReuse  error // why this connection is not to be reused
+	reached  bool // an earlier connection had taken some of the request
+	late     bool // the look at a reused connection can wait until the request is written
+	unseen   bool // it waits
+
+	early *talk // the first read was done together with the write
 
 	traceMu sync.Mutex // serialises trace hooks while there is an upload
 
@@ -53,29 +59,47 @@ type exchange struct {
 	scan  h1.Scanner
 
 	// The body:
-	state   atomic.Uint32
-	kind    h1.BodyKind
-	left    int64       // of a BodyLength
-	chunks  *h1.Decoder // of a BodyChunked
-	trailer header.Header
-	end     error // what follows on buf[r:w]: nil = more from the connection
+	state  atomic.Uint32
+	kind   h1.BodyKind
+	left   int64       // of a BodyLength
+	chunks *h1.Decoder // of a BodyChunked
+	end    error       // what follows on buf[r:w]: nil = more from the connection
 }
 
 // run sends the request on a connection, and again on a fresh one if the first
 // was dead, and reads the head of the response.
 func (x *exchange) run() error {
+	var slot *route
 	route, err := x.engine.dialer.Route(x.req)
 	if err != nil {
 		return err
 	}
+	var c *conn
+	if x.mayPipeline() {
+		first, alone, err := x.runPiped(route)
+		if err != nil || !alone {
+			return err
+		}
+		c = first
+	}
 	for {
-		c, err := x.connect(route)
-		if err != nil {
-			return x.opError(engine.OpConnect, err)
+		if c == nil {
+			if c, err = x.connect(route, slot); err != nil {
+				return x.opError(engine.OpConnect, err)
+			}
 		}
 		err = x.try(c)
-		if err == nil {
+		if slot = nil; err == errUnfit && c.yield() {
+			// Those used before it are hardly better: its slot serves a new one, and
+			// keeps our place in the queue.
+			slot = c.route
+		}
+		c = nil
+		switch err {
+		case nil:
 			return nil
+		case errUnfit:
+			continue
 		}
 		resend := x.mayResend(err)
 		err = x.opError(engine.OpReceive, err)
@@ -98,37 +122,59 @@ func (x *exchange) rewind() {
 	x.scan.Reset()
 }
 
-// connect takes a connection from the pool or makes one.
-func (x *exchange) connect(route dial.Route) (*conn, error) {
+// connect takes a connection from the pool or makes one; with a slot it makes
+// one.
+func (x *exchange) connect(route dial.Route, slot *route) (c *conn, err error) {
 	trace := x.req.Trace
 	if trace != nil && trace.PoolWait != nil {
 		trace.PoolWait(route.String())
 	}
-	e, fresh := x.engine, x.resent
+	// With a trace the look comes first: GotConn tells of what is used.
+	x.late = trace == nil
+	if slot != nil {
+		c, err = x.fill(route, slot)
+	} else {
+		c, err = x.obtain(route, x.resent, x.await)
+	}
+	if err == nil && trace != nil && trace.GotConn != nil {
+		trace.GotConn(engine.GotConn{Local: c.Info.Local, Remote: c.Info.Remote, Reused: c.used, Idle: c.idleFor})
+	}
+	return c, err
+}
+
+// obtain is connect without its trace; fresh asks for a new connection, and wait
+// waits in the pool's queue.
+func (x *exchange) obtain(route dial.Route, fresh bool, wait func(*route, *waiter) (*conn, error)) (*conn, error) {
+	e := x.engine
 	for {
-		c, r, err := e.pool.take(route, fresh, x.await)
+		c, r, err := e.pool.take(route, fresh, wait)
 		if err != nil {
 			return nil, &engine.OpError{Op: engine.OpPool, Err: err}
 		}
-		if c != nil && !c.fit() {
-			// Those used before it are hardly better: its slot serves a new one, and
-			// keeps our place in the queue.
+		if x.unseen = c != nil && x.late && c.looksLate(); x.unseen {
+			return c, nil
+		}
+		if c != nil && !(c.undate() && c.fit()) {
 			if !c.yield() {
 				continue
 			}
 			c = nil
 		}
 		if c == nil {
-			if c, err = x.dial(route, r); err != nil {
-				e.pool.drop(r)
-				return nil, err
-			}
-		}
-		if trace != nil && trace.GotConn != nil {
-			trace.GotConn(engine.GotConn{Local: c.Info.Local, Remote: c.Info.Remote, Reused: c.used, Idle: c.idleFor})
+			return x.fill(route, r)
 		}
 		return c, nil
 	}
+}
+
+// fill makes a connection for a slot of r.
+func (x *exchange) fill(route dial.Route, r *route) (*conn, error) {
+	x.unseen = false
+	c, err := x.dial(route, r)
+	if err != nil {
+		x.engine.pool.drop(r)
+	}
+	return c, err
 }
 
 // await waits in the pool's queue.
@@ -178,6 +224,13 @@ func (x *exchange) try(c *conn) error {
 	if err == nil {
 		return nil
 	}
+	if err == errUnfit {
+		if x.reg.Stop() {
+			x.giveBuffer()
+			return err // the caller gives the connection up
+		}
+		err = x.ctxError()
+	}
 	why := err
 	if _, ok := errors.AsType[*h1.InputError](err); ok && !x.sent.Load() {
 		why = nil // nothing was written: the connection is as good as before
@@ -191,6 +244,10 @@ func (x *exchange) try(c *conn) error {
 // engine.Aborter.
 func (x *exchange) Abort(error) {
 	x.aborted.Store(true)
+	if x.ticket != nil {
+		x.ticket.abort()
+		return
+	}
 	x.conn.shut()
 }
 
@@ -199,6 +256,10 @@ var _ engine.Aborter = (*exchange)(nil)
 // release ends what the exchange has to do with its connection: it goes back to
 // the pool or, if there is a reason against it, is closed.
 func (x *exchange) release(why error) {
+	if x.ticket != nil {
+		x.leavePipe(why)
+		return
+	}
 	if x.upload != nil && !x.upload.finish(why == nil) && why == nil {
 		why = errUnsent
 	}

@@ -1,16 +1,24 @@
 package cio
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net"
 	"os"
+	"sync"
 	"time"
 )
 
 // read reads from the connection within the limits. It returns an error only
 // with no bytes.
 func (x *exchange) read(p []byte) (int, error) {
+	if x.ticket != nil {
+		return x.ticket.pipe.read(x.ticket, p)
+	}
+	if x.early != nil {
+		return x.takeEarly()
+	}
 	if !x.clock.each() {
 		n, err := x.conn.Read(p)
 		if n > 0 {
@@ -35,6 +43,89 @@ func (x *exchange) read(p []byte) (int, error) {
 			return 0, d.error()
 		}
 	}
+}
+
+// seen looks at the connection, if that is still to be done.
+func (x *exchange) seen() bool {
+	if !x.unseen {
+		return true
+	}
+	x.unseen = false
+	return x.conn.fit()
+}
+
+// ask writes a whole request and, where that saves a system call, reads the
+// beginning of the answer into the buffer: read then returns it.
+func (x *exchange) ask(request []byte) error {
+	if !x.unseen || x.clock.each() {
+		if !x.seen() {
+			return errUnfit
+		}
+		return x.write(request)
+	}
+	x.unseen = false
+	t := talks.Get().(*talk)
+	t.request, t.answer = request, x.buf
+	x.conn.prober.ask(t)
+	if t.wrote == len(request) {
+		x.wrote(t.wrote, nil)
+		x.early = t
+		return nil
+	}
+	defer putTalk(t)
+	switch {
+	case t.err != nil:
+		return x.clock.explain(x.netError("write", t.err)) // it was over before it began
+	case !t.quiet:
+		return errUnfit
+	case t.writeErr != nil:
+		return x.wrote(t.wrote, x.netError("write", t.writeErr))
+	}
+	x.wrote(t.wrote, nil)
+	return x.write(request[t.wrote:])
+}
+
+// talk is a request and the first read of its answer, for prober.ask, and what
+// became of them.
+type talk struct {
+	request, answer []byte
+	quiet           bool // the connection was open and had nothing to be read
+	wrote, got      int
+	writeErr        error
+	readErr         error
+	err             error // of the wait for the answer, or for the right to begin
+}
+
+var talks = sync.Pool{New: func() any { return new(talk) }}
+
+func putTalk(t *talk) {
+	*t = talk{}
+	talks.Put(t)
+}
+
+// takeEarly is the read that ask has done; the bytes are in the buffer already.
+func (x *exchange) takeEarly() (int, error) {
+	t := x.early
+	x.early = nil
+	defer putTalk(t)
+	if t.got > 0 {
+		x.answered = true
+		return t.got, nil
+	}
+	return 0, x.clock.explain(x.netError("read", cmp.Or(t.err, t.readErr)))
+}
+
+// netError makes of an error of the poller or of a system call what package net
+// would have made of it.
+func (x *exchange) netError(op string, err error) error {
+	switch e := err.(type) {
+	case *net.OpError:
+		return &net.OpError{Op: op, Net: e.Net, Source: e.Source, Addr: e.Addr, Err: e.Err}
+	case *os.SyscallError:
+		c := x.conn.bottom
+		return &net.OpError{Op: op, Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: e}
+	}
+	return err
 }
 
 // write writes all of p within the limits.

@@ -70,6 +70,7 @@ var (
 	errSurplus    = errors.New("bytes after the response")
 	errNotKept    = errors.New("the peer or the request does not keep the connection")
 	errUnread     = errors.New("the body was not read to its end")
+	errUnfit      = errors.New("the connection was closed, or something came in on it, while it was idle")
 	errUnsent     = errors.New("the request body was not sent to its end")
 	errIdleFull   = errors.New("enough idle connections")
 	errTooOld     = errors.New("the connection is too old")
@@ -223,6 +224,14 @@ func (p *pool) serve() {
 		r.open++
 		p.pop(r).grant <- grant{}
 	}
+}
+
+// claimed reports whether somebody waits for what a connection of r takes up, or
+// the pool is closed.
+func (p *pool) claimed(r *route) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed || p.waiting > 0 && (len(r.waiters) > 0 || p.firstQueued() != nil)
 }
 
 // firstQueued returns the route below its limit whose first waiter came first.

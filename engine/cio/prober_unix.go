@@ -2,34 +2,101 @@
 
 package cio
 
-import "syscall"
+import (
+	"io"
+	"os"
+	"syscall"
+)
 
-// prober looks at a descriptor without taking anything from it.
+// prober looks at a descriptor without taking anything from it, and can ask and
+// be answered by the fewest system calls. One exchange at a time uses it. Every
+// idle connection has one, so that it is small.
 type prober struct {
 	raw    syscall.RawConn
-	look   func(fd uintptr) bool // p.peek, made once
+	visit  func(fd uintptr) bool // p.see, made once
 	buffer [1]byte
 	silent bool
+	talk   *talk // what is to be done beside the look; nil = nothing
 }
 
 func newProber(raw syscall.RawConn) *prober {
 	p := &prober{raw: raw}
-	p.look = p.peek
+	p.visit = p.see
 	return p
 }
 
 // quiet reports whether the connection is open and has nothing to be read.
 func (p *prober) quiet() bool {
 	p.silent = false
-	return p.raw.Read(p.look) == nil && p.silent
+	return p.raw.Read(p.visit) == nil && p.silent
 }
 
-func (p *prober) peek(fd uintptr) bool {
+// ask writes t.request, if the connection is quiet, and reads the beginning of
+// the answer into t.answer, which may be the same memory. If the socket does not
+// take all of the request it returns at once: the rest is left to an ordinary
+// write.
+//
+// A read of package net is tried before it waits, in vain if it follows on a
+// write. Here the look before the write, which is needed anyway, is what tells
+// that there is nothing to be read: all of it is one read in the poller's eyes,
+// so that what comes after the look ends the wait.
+func (p *prober) ask(t *talk) {
+	p.silent, p.talk = false, t
+	t.err = p.raw.Read(p.visit)
+	p.talk = nil
+}
+
+// see is called when a look or an ask begins and, in an ask, whenever there may
+// be something to read.
+func (p *prober) see(fd uintptr) (done bool) {
+	if p.silent {
+		return p.talk.read(fd)
+	}
 	for {
 		_, _, err := syscall.Recvfrom(int(fd), p.buffer[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		if err != syscall.EINTR {
 			p.silent = err == syscall.EAGAIN
-			return true
+			break
+		}
+	}
+	if !p.silent || p.talk == nil {
+		return true
+	}
+	return p.talk.write(fd)
+}
+
+// write reports whether it has failed to write all of the request.
+func (t *talk) write(fd uintptr) (done bool) {
+	t.quiet = true
+	n, err := again(syscall.Write, fd, t.request)
+	t.wrote = max(n, 0)
+	if err != nil && err != syscall.EAGAIN {
+		t.writeErr = os.NewSyscallError("write", err)
+	}
+	return t.wrote < len(t.request)
+}
+
+// read reports whether there was something to read, the end included.
+func (t *talk) read(fd uintptr) (done bool) {
+	n, err := again(syscall.Read, fd, t.answer)
+	switch {
+	case err == syscall.EAGAIN:
+		return false
+	case err != nil:
+		t.readErr = os.NewSyscallError("read", err)
+	case n == 0:
+		t.readErr = io.EOF
+	}
+	t.got = max(n, 0)
+	return true
+}
+
+// again repeats a call that a signal interrupted.
+func again(call func(fd int, p []byte) (int, error), fd uintptr, p []byte) (int, error) {
+	for {
+		n, err := call(int(fd), p)
+		if err != syscall.EINTR {
+			return n, err
 		}
 	}
 }

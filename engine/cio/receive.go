@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
-	"github.com/godwit-go/godwit/header"
 	"github.com/godwit-go/godwit/internal/h1"
 )
 
@@ -65,6 +64,9 @@ func (x *exchange) nextHead(until100 bool) error {
 // readHead reads up to the end of a head and returns its bytes, which are valid
 // until the next read.
 func (x *exchange) readHead() ([]byte, error) {
+	if x.ticket != nil {
+		return x.ticket.pipe.readHead(x.ticket, &x.scan)
+	}
 	if x.r == x.w {
 		x.r, x.w = 0, 0
 	}
@@ -136,7 +138,11 @@ func (x *exchange) respond(head *h1.Head, raw []byte) error {
 	if (!framing.KeepAlive || framing.KeepAliveTimeout == 0) && x.noReuse == nil {
 		x.noReuse = errNotKept
 	}
-	x.clock.headDone(x.conn)
+	if x.ticket == nil {
+		x.clock.headDone(x.conn)
+	} else {
+		x.clock.headOver.Store(true)
+	}
 	x.Body = x
 	x.kind, x.left = framing.Kind, framing.Length
 	switch x.kind {
@@ -147,7 +153,7 @@ func (x *exchange) respond(head *h1.Head, raw []byte) error {
 		x.kind = h1.BodyLength
 	case h1.BodyChunked:
 		x.chunks = &h1.Decoder{Limits: x.engine.limits}
-		x.Trailer = func() header.Header { return x.trailer }
+		x.Trailer = x.chunks.Trailer
 	}
 	// What is here is decoded now: often it is all, and the connection is free.
 	x.w = x.r + x.decode(x.buf[x.r:x.w])

@@ -47,6 +47,9 @@ func (x *exchange) send() error {
 		}
 		return x.sendWhole(head, data)
 	}
+	if !x.seen() {
+		return errUnfit // the body may be one that can be opened only once
+	}
 	body, err := x.open()
 	if err != nil {
 		return err
@@ -133,6 +136,9 @@ func (x *exchange) open() (*source, error) {
 
 // sendHead writes a head that a body follows.
 func (x *exchange) sendHead(head []byte) error {
+	if !x.seen() {
+		return errUnfit
+	}
 	if err := x.write(head); err != nil {
 		return &engine.OpError{Op: engine.OpSend, Err: err}
 	}
@@ -146,6 +152,9 @@ func (x *exchange) sendHead(head []byte) error {
 // them it may have said why: the error is kept until it has been looked for.
 func (x *exchange) sendWhole(head, body []byte) error {
 	err := x.writeBoth(head, body)
+	if err == errUnfit {
+		return err
+	}
 	if err != nil {
 		if !broken(err) {
 			return &engine.OpError{Op: engine.OpSend, Err: err}
@@ -169,11 +178,11 @@ func (x *exchange) sendWhole(head, body []byte) error {
 
 // writeBoth writes head and body by one system call.
 func (x *exchange) writeBoth(head, body []byte) error {
-	switch {
-	case len(body) == 0:
-		return x.write(head)
-	case len(body) <= cap(head)-len(head):
-		return x.write(append(head, body...))
+	if len(body) <= cap(head)-len(head) {
+		return x.ask(append(head, body...))
+	}
+	if !x.seen() {
+		return errUnfit
 	}
 	if tcp, ok := x.conn.Conn.Conn.(*net.TCPConn); ok && x.clock.idle <= 0 {
 		buffers := net.Buffers{head, body}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/h1"
+	"github.com/godwit-go/godwit/internal/recovered"
 )
 
 // upload writes a request's body in a goroutine of its own, while the owner of
@@ -51,12 +52,31 @@ func (x *exchange) startUpload(s *source, length int64) {
 func (u *upload) run() {
 	defer close(u.done)
 	defer u.source.Close()
-	var err error
+	err := error(&sourceError{recovered.ErrExited}) // if send does not return
+	defer func() { u.end(err) }()
+	err = u.send()
+}
+
+// send sends the body. A panic in the body's own code becomes an error: in this
+// goroutine it would end the program.
+func (u *upload) send() (err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			err = &sourceError{recovered.Error("the request's body", recover())}
+		}
+	}()
 	if u.length == h1.Chunked {
 		err = u.chunks()
 	} else {
 		err = u.exactly()
 	}
+	returned = true
+	return err
+}
+
+// end reports how the sending ended.
+func (u *upload) end(err error) {
 	u.trace(err)
 	if err == nil {
 		return

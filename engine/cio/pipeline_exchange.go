@@ -1,0 +1,252 @@
+package cio
+
+import (
+	"errors"
+	"time"
+
+	"github.com/godwit-go/godwit/content"
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/dial"
+	"github.com/godwit-go/godwit/internal/h1"
+)
+
+// mayPipeline reports whether the request may share a connection: it is safe
+// (RFC 9110 §9.2.1), so that sending it again does no harm, has no body, and asks
+// nothing of the connection.
+func (x *exchange) mayPipeline() bool {
+	if x.engine.lanes == nil || x.req.Protocol != "" || x.req.Trailer != nil {
+		return false
+	}
+	switch x.req.Method {
+	case "GET", "HEAD", "OPTIONS":
+	default:
+		return false
+	}
+	if body := x.req.Body; body != nil {
+		if data, ok := content.BytesOf(body); !ok || len(data) > 0 || body.ContentLength() != 0 {
+			return false
+		}
+	}
+	h := x.req.Header
+	for i := range h.Len() {
+		switch name := h.At(i).Name; len(name) {
+		case len("Expect"):
+			if header.EqualFold(name, "Expect") {
+				return false
+			}
+		case len("Upgrade"):
+			if header.EqualFold(name, "Upgrade") {
+				return false
+			}
+		case len("Connection"):
+			if header.EqualFold(name, "Connection") {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// runPiped runs the exchange on connections that it shares. If it is not to be
+// pipelined after all, alone is set, and c is a connection to use if there is
+// one.
+func (x *exchange) runPiped(key dial.Route) (c *conn, alone bool, err error) {
+	x.small = getSmall()
+	head, err := h1.AppendRequestHead(x.small[:0], &h1.RequestHead{
+		Method: x.req.Method, URL: x.req.URL, Header: x.req.Header, Length: h1.NoBody,
+	})
+	if err != nil {
+		x.giveBuffer()
+		return nil, false, &engine.OpError{Op: engine.OpBuild, Err: err}
+	}
+	x.buf = x.small[:]
+	if x.clock.each() {
+		x.clock.begin = time.Now()
+	}
+	x.scan.Limits = x.engine.limits
+	x.ticket = &ticket{x: x, lane: x.engine.lanes.of(x.engine, key), head: head}
+	x.reg = engine.OnAbort(x.ctx, x)
+	for {
+		c, alone, err = x.queueUp()
+		if err == nil && !alone {
+			if err = x.converse(); err == nil {
+				return nil, false, nil
+			}
+			resend := x.mayResendPiped(err)
+			err = x.opError(engine.OpReceive, err)
+			if resend {
+				if t := x.req.Trace; t != nil && t.Resent != nil {
+					t.Resent(err)
+				}
+				x.rewind()
+				if x.resends++; x.resends <= maxPipelinedResends {
+					x.resent, x.ticket.told = false, false
+					continue
+				}
+				alone, err = true, nil // and on a fresh connection
+			}
+		}
+		x.giveBuffer()
+		if stopped := x.reg.Stop(); alone && stopped {
+			x.ticket = nil
+		} else if alone {
+			if c != nil {
+				c.pool.put(c)
+			}
+			alone, c, err = false, nil, x.opError(engine.OpPool, x.ctxError())
+		}
+		return c, alone, err
+	}
+}
+
+// queueUp gets a place in line.
+func (x *exchange) queueUp() (c *conn, alone bool, err error) {
+	trace, t := x.req.Trace, x.ticket
+	if trace != nil && trace.PoolWait != nil {
+		trace.PoolWait(t.lane.route.String())
+	}
+	pause := x.req.Timeouts.Or(x.engine.config.Timeouts).Pool
+	c, alone, err = t.lane.enter(t, x.clock.whole.or(in(pause, time.Now(), engine.KindPool)))
+	if err != nil {
+		e := wrap(engine.OpPool, err)
+		return nil, false, &engine.OpError{Op: e.Op, Err: e.Err, Sent: e.Sent || x.reached}
+	}
+	if trace != nil && trace.GotConn != nil {
+		if c != nil {
+			trace.GotConn(engine.GotConn{Local: c.Info.Local, Remote: c.Info.Remote, Reused: c.used, Idle: c.idleFor})
+		} else if !alone {
+			got := engine.GotConn{Local: x.conn.Info.Local, Remote: x.conn.Info.Remote, Reused: x.Reused}
+			if t.seq == 0 {
+				got.Idle = x.conn.idleFor
+			}
+			trace.GotConn(got)
+		}
+	}
+	return c, alone, nil
+}
+
+// converse waits for x's turn and reads the response, the body as far as it is
+// here.
+func (x *exchange) converse() error {
+	t, p := x.ticket, x.ticket.pipe
+	x.answered = false
+	x.clock.sentAt.Store(0)
+	err := t.await(p)
+	if err == nil && p.head != t.seq {
+		err = p.drain(t)
+	}
+	if err == nil {
+		err = x.receive()
+	}
+	if err == nil && t.placed() {
+		x.settle(p)
+	}
+	if err == nil {
+		return nil
+	}
+	if t.state.Load() == ticketLost && !x.answered {
+		err = &lostError{t.cause}
+	}
+	why := p.leave(t, err)
+	if trace := x.req.Trace; trace != nil && trace.PutIdle != nil {
+		trace.PutIdle(why)
+	}
+	return err
+}
+
+// settle takes what is here of the body out of the pipe's buffer. If it is all,
+// the next in line can go on before the caller reads.
+func (x *exchange) settle(p *pipe) {
+	for x.end == nil && p.r < p.w && x.w < len(x.buf) {
+		x.w += x.pullOwned(x.buf[x.w:])
+	}
+	if x.end != nil {
+		if x.r == x.w {
+			x.giveBuffer()
+		}
+		return
+	}
+	t := x.ticket
+	t.lane.mu.Lock()
+	if t.placed() {
+		p.noteHead(t)
+	}
+	t.lane.mu.Unlock()
+	if limit := x.clock.total(); !limit.at.IsZero() {
+		t.deadline = time.AfterFunc(time.Until(limit.at), t.expire)
+	}
+	t.unhold()
+}
+
+// pullPiped is pull for a body on a shared connection.
+func (x *exchange) pullPiped(b []byte) int {
+	t := x.ticket
+	if !t.take() {
+		x.endBy(t.endedBy())
+		return 0
+	}
+	n := x.pullOwned(b)
+	if x.end == nil {
+		t.unhold()
+	}
+	return n
+}
+
+// skim drops what is here of a body that is closed early: perhaps it is all.
+func (x *exchange) skim() {
+	t := x.ticket
+	if x.end != nil || x.buf == nil || !t.take() {
+		return
+	}
+	for x.end == nil && t.pipe.r < t.pipe.w {
+		x.pullOwned(x.buf)
+	}
+	if x.end == nil {
+		t.hold.Store(holdNone)
+	}
+}
+
+// leavePipe is release for a shared connection.
+func (x *exchange) leavePipe(why error) {
+	t := x.ticket
+	x.reg.Stop()
+	if t.deadline != nil {
+		t.deadline.Stop()
+	}
+	x.state.Or(stateReleased)
+	why = t.pipe.leave(t, why)
+	if trace := x.req.Trace; trace != nil && trace.PutIdle != nil {
+		trace.PutIdle(why)
+	}
+}
+
+// sharedDue is when x has waited for too long since begin. Bytes of others keep
+// the connection from being idle.
+func (x *exchange) sharedDue(p *pipe, begin time.Time) due {
+	k := &x.clock
+	d := k.total()
+	if k.idle > 0 {
+		if last := p.began.Add(time.Duration(p.lastByte.Load())); last.After(begin) {
+			begin = last
+		}
+		d = d.or(in(k.idle, begin, engine.KindIdle))
+	}
+	if sent := k.sentAt.Load(); sent != 0 && !k.headOver.Load() {
+		d = d.or(in(k.header, k.begin.Add(time.Duration(sent-1)), engine.KindHeader))
+	}
+	return d
+}
+
+// mayResendPiped decides whether the request is sent again after err: its
+// connection ended before a byte of the answer. A request that was the first
+// on a fresh connection is not sent again, as without pipelining.
+func (x *exchange) mayResendPiped(err error) bool {
+	if x.aborted.Load() || x.answered || x.req.NoStaleRetry || x.engine.config.NoStaleRetry {
+		return false
+	}
+	if _, lost := errors.AsType[*lostError](err); lost {
+		return true
+	}
+	return x.Reused && broken(err)
+}

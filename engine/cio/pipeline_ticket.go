@@ -1,0 +1,204 @@
+package cio
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// The states of a ticket. Those from placed on are in a pipe.
+const (
+	ticketQueued    = iota // in lane.queue
+	ticketScouts           // is lane.scout
+	ticketDismissed        // to go without pipelining
+	ticketLost             // its connection ended
+	ticketLeft             // has left its pipe
+	ticketWaits            // in a pipe, behind others
+	ticketReads            // in a pipe, and its turn to read
+)
+
+// ticket is an exchange's place in line.
+type ticket struct {
+	x     *exchange
+	lane  *lane
+	head  []byte // the request, as it is written
+	alarm *alarm
+
+	// What its owner looks at without the lock. They are changed with it held,
+	// before the alarm rings.
+	state   atomic.Uint32
+	duty    atomic.Bool // it has to flush
+	written atomic.Bool // the request is on the wire
+	told    bool        // the owner's: it took notice of written
+	hold    atomic.Uint32
+	expired atomic.Bool // the deadline has come while the body was open
+
+	deadline *time.Timer // the owner's: for expire
+
+	// The lane's lock guards these; the owner may read pipe and cause when the
+	// state says that they are set.
+	pipe  *pipe
+	seq   uint64
+	cause error // of ticketLost
+	noted bool  // the head of its response was looked at
+}
+
+// alarm wakes a caller: something may have changed. It may ring without reason.
+type alarm struct {
+	bell  chan struct{}
+	timer *time.Timer
+}
+
+func (a *alarm) ring() {
+	select {
+	case a.bell <- struct{}{}:
+	default:
+	}
+}
+
+// wait waits for the bell, which rings at the given time at the latest.
+func (a *alarm) wait(at time.Time) {
+	if at.IsZero() {
+		<-a.bell
+		return
+	}
+	d := time.Until(at)
+	if a.timer == nil {
+		a.timer = time.AfterFunc(d, a.ring)
+	} else {
+		a.timer.Reset(d)
+	}
+	<-a.bell
+	a.timer.Stop()
+}
+
+// await waits for t's turn to read. It writes the gathered requests if that is
+// its duty.
+func (t *ticket) await(p *pipe) error {
+	x := t.x
+	begin := x.clock.begin
+	if x.clock.each() {
+		begin = time.Now()
+	}
+	for {
+		if x.aborted.Load() {
+			return x.ctxError()
+		}
+		if t.duty.Swap(false) {
+			if err := p.flush(t); err != nil {
+				return err
+			}
+		}
+		if !t.told && t.written.Load() {
+			t.tell(p)
+		}
+		switch t.state.Load() {
+		case ticketReads:
+			return nil
+		case ticketLost:
+			return &lostError{t.cause}
+		}
+		d := x.sharedDue(p, begin)
+		if !d.at.IsZero() && d.over(time.Now()) {
+			return d.error()
+		}
+		t.alarm.wait(d.at)
+	}
+}
+
+// tell takes notice that the request is on the wire.
+func (t *ticket) tell(p *pipe) {
+	t.told = true
+	x := t.x
+	if x.clock.header > 0 {
+		x.clock.sentAt.Store(int64(time.Since(x.clock.begin)) + 1)
+	}
+	if trace := x.req.Trace; trace != nil {
+		if trace.WroteHeader != nil {
+			trace.WroteHeader()
+		}
+		if trace.WroteRequest != nil {
+			trace.WroteRequest(nil)
+		}
+	}
+}
+
+// The values of ticket.hold.
+const (
+	holdNone   = iota // the caller has the body open and does not read
+	holdInside        // the caller is at work on the connection
+	holdSeized        // the exchange has lost its turn
+)
+
+// abort tells t that its context has ended.
+func (t *ticket) abort() {
+	t.lane.mu.Lock()
+	defer t.lane.mu.Unlock()
+	t.seize()
+	if p := t.pipe; p != nil && p.writer == t {
+		p.conn.SetWriteDeadline(past)
+	}
+	if t.alarm != nil {
+		t.alarm.ring()
+	}
+}
+
+// expire ends a body whose deadline has come while nobody reads it.
+func (t *ticket) expire() {
+	t.expired.Store(true)
+	t.stop()
+}
+
+// stop takes the turn from t, by a Close, or makes a read of t look why.
+func (t *ticket) stop() {
+	t.lane.mu.Lock()
+	t.seize()
+	t.lane.mu.Unlock()
+}
+
+// seize takes the turn from a caller who is not at work on the connection, so
+// that nobody waits for one who has forgotten its body; one who is at work is
+// made to look why. The lane's lock is held.
+func (t *ticket) seize() {
+	if t.state.Load() != ticketReads {
+		return
+	}
+	if t.hold.CompareAndSwap(holdNone, holdSeized) {
+		t.pipe.abandon(t)
+		return
+	}
+	t.pipe.dated.Store(true)
+	t.pipe.conn.SetReadDeadline(past)
+}
+
+// take begins the caller's work on the connection, in the body of its response;
+// false: the exchange has lost its turn.
+func (t *ticket) take() bool {
+	if t.hold.CompareAndSwap(holdNone, holdInside) {
+		return true
+	}
+	t.lane.mu.Lock() // until seize is through
+	defer t.lane.mu.Unlock()
+	return false
+}
+
+// unhold ends it. Who wanted to end the exchange meanwhile left that to us.
+func (t *ticket) unhold() {
+	x := t.x
+	t.hold.Store(holdNone)
+	if x.aborted.Load() || t.expired.Load() || x.state.Load()&stateClosed != 0 {
+		t.stop()
+	}
+}
+
+// endedBy is why t has lost its turn, nil if it has not.
+func (t *ticket) endedBy() error {
+	switch x := t.x; {
+	case x.aborted.Load():
+		return x.ctxError()
+	case t.expired.Load():
+		return x.clock.whole.error()
+	case x.state.Load()&stateClosed != 0:
+		return errBodyClosed
+	}
+	return nil
+}
