@@ -1,0 +1,204 @@
+package certs
+
+import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// Reload reads files again when they change; its methods are options like those
+// without it. The files are looked at during handshakes (their time and size),
+// at most once in Every; there is no goroutine. Connections that are open stay as
+// they are.
+type Reload struct {
+	// Every is the shortest time between two looks; 0 = 10 s. Negative: every
+	// handshake looks.
+	Every time.Duration
+	// OnError is told why changed files cannot be used, once for each change; what
+	// was read before stays in use. It runs during a handshake and must not
+	// block; it may be called from several goroutines. nil = nobody is told.
+	OnError func(error)
+}
+
+const defaultEvery = 10 * time.Second
+
+// Client is [ClientFiles] of files that may change. A new certificate ends the
+// resumption of sessions that were made with the old one. It goes before
+// certificates of other options; of several the last one goes first.
+func (r Reload) Client(chainFile, keyFile string) Option {
+	return func(b *builder) error {
+		f := &files[*tls.Certificate]{reload: r, names: []string{chainFile, keyFile}}
+		f.read = func() (*tls.Certificate, error) {
+			c, err := tls.LoadX509KeyPair(chainFile, keyFile)
+			if err != nil {
+				return nil, fmt.Errorf("client certificate in %s and %s: %w", chainFile, keyFile, err)
+			}
+			return &c, nil
+		}
+		if err := f.first(); err != nil {
+			return err
+		}
+		previous := b.config.GetClientCertificate
+		config := b.config
+		b.config.GetClientCertificate = func(ask *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			c, _ := f.current()
+			if ask.SupportsCertificate(c) == nil {
+				return c, nil
+			}
+			if previous != nil {
+				return previous(ask)
+			}
+			for i := range config.Certificates {
+				if ask.SupportsCertificate(&config.Certificates[i]) == nil {
+					return &config.Certificates[i], nil
+				}
+			}
+			return &tls.Certificate{}, nil // none, as crypto/tls does it
+		}
+		b.sources = append(b.sources, func() uint64 {
+			_, generation := f.current()
+			return generation
+		})
+		return nil
+	}
+}
+
+// Roots is [RootFiles] of files that may change. What is trusted at the moment
+// holds for resumed sessions too.
+//
+// The check of certificates then runs in VerifyConnection, for which
+// InsecureSkipVerify is set in the result of [Config]; ConnectionState has no
+// VerifiedChains. Hosts must be names, as crypto/tls does not tell addresses:
+// https://127.0.0.1/ fails unless ServerName is set.
+func (r Reload) Roots(files ...string) Option {
+	return func(b *builder) error { return b.reloadRoots(r, files, x509.NewCertPool()) }
+}
+
+// MoreRoots is [MoreRootFiles] of files that may change; see [Reload.Roots].
+func (r Reload) MoreRoots(files ...string) Option {
+	return func(b *builder) error {
+		pool, err := b.trusted()
+		if err != nil {
+			return err
+		}
+		return b.reloadRoots(r, files, pool)
+	}
+}
+
+func (b *builder) reloadRoots(r Reload, names []string, base *x509.CertPool) error {
+	if b.roots != nil {
+		return fmt.Errorf("roots are reloaded by two options; name all files in one")
+	}
+	f := &files[*x509.CertPool]{reload: r, names: names}
+	f.read = func() (*x509.CertPool, error) {
+		pool := base.Clone()
+		return pool, addFiles(pool, names)
+	}
+	if err := f.first(); err != nil {
+		return err
+	}
+	b.roots = func() *x509.CertPool {
+		pool, _ := f.current()
+		return pool
+	}
+	return nil
+}
+
+// files holds what was made of some files. It is safe for concurrent use.
+type files[T any] struct {
+	reload Reload
+	names  []string
+	read   func() (T, error)
+
+	mu         sync.Mutex // guards what follows; held while files are read, so that one goroutine reads
+	value      T
+	generation uint64
+	stamps     []stamp
+	looked     time.Time
+}
+
+// stamp is what a changed file is known by.
+type stamp struct {
+	modified time.Time
+	size     int64
+}
+
+// first reads the files for the first time.
+func (f *files[T]) first() error {
+	// Looking comes before reading: what changes in between is read again.
+	stamps, err := f.look()
+	if err != nil {
+		return err
+	}
+	value, err := f.read()
+	if err != nil {
+		return err
+	}
+	f.value, f.stamps, f.looked = value, stamps, time.Now()
+	return nil
+}
+
+// current returns what the files hold, and a number that grows when they change.
+func (f *files[T]) current() (T, uint64) {
+	value, generation, err := f.refresh()
+	if err != nil && f.reload.OnError != nil {
+		f.reload.OnError(fmt.Errorf("certs: %w; what was read before stays in use", err))
+	}
+	return value, generation
+}
+
+func (f *files[T]) refresh() (T, uint64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	every := f.reload.Every
+	if every == 0 {
+		every = defaultEvery
+	}
+	now := time.Now()
+	if now.Sub(f.looked) < every {
+		return f.value, f.generation, nil
+	}
+	f.looked = now
+	stamps, err := f.look()
+	if same(stamps, f.stamps) {
+		return f.value, f.generation, nil
+	}
+	f.stamps = stamps // a change is reported once, whether it is good or bad
+	if err != nil {
+		return f.value, f.generation, err
+	}
+	value, err := f.read()
+	if err != nil {
+		return f.value, f.generation, err
+	}
+	f.value = value
+	f.generation++
+	return f.value, f.generation, nil
+}
+
+// look returns the files' stamps; that of a missing one is zero.
+func (f *files[T]) look() (stamps []stamp, failed error) {
+	for _, name := range f.names {
+		info, err := os.Stat(name)
+		if err != nil {
+			failed = cmp.Or(failed, err)
+			stamps = append(stamps, stamp{})
+			continue
+		}
+		stamps = append(stamps, stamp{info.ModTime(), info.Size()})
+	}
+	return stamps, failed
+}
+
+func same(a, b []stamp) bool {
+	for i := range a {
+		if !a[i].modified.Equal(b[i].modified) || a[i].size != b[i].size {
+			return false
+		}
+	}
+	return true
+}
