@@ -76,7 +76,9 @@ var bans = []struct {
 	{
 		"net/http", "our engines replace it, and its size and init cost are paid by everyone who imports the root", true,
 		func(r string) bool { return !under(r, mayUseNetHTTP...) },
-		func(p string) bool { return p == "net/http" || p == "golang.org/x/net/http2" || p == "golang.org/x/oauth2" },
+		func(p string) bool {
+			return p == "net/http" || p == "golang.org/x/net/http2" || p == "golang.org/x/oauth2"
+		},
 	},
 	{
 		"engines know no client", "the contract is a package of its own so that the root can hold a default engine without a cycle", true,
@@ -85,7 +87,9 @@ var bans = []struct {
 	},
 	{
 		"engines don't know each other", "what two of them need stands in internal/", true,
-		func(r string) bool { return under(r, "engine") && strings.Count(r, "/") == 1 && r != "engine/enginetest" },
+		func(r string) bool {
+			return under(r, "engine") && strings.Count(r, "/") == 1 && r != "engine/enginetest"
+		},
 		func(p string) bool {
 			to, ok := room(p)
 			return ok && under(to, "engine") && strings.Count(to, "/") == 1
@@ -114,7 +118,10 @@ var bans = []struct {
 	{
 		"plugins use the contract", "a plugin works on every engine, and alone", true,
 		func(r string) bool { return under(r, "plugins") },
-		func(p string) bool { to, ok := room(p); return ok && under(to, "engine/nethttp", "engine/mock", "engine/h2", "engine/fetch") },
+		func(p string) bool {
+			to, ok := room(p)
+			return ok && under(to, "engine/nethttp", "engine/mock", "engine/h2", "engine/fetch")
+		},
 	},
 	{
 		"no heavy dependencies", "anything else is a nested module, or a decision written down in docs/design.md", true,
