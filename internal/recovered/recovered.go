@@ -1,0 +1,33 @@
+// Package recovered makes errors of panics in the caller's own code, where an
+// engine runs that in a goroutine of its own: there a panic would end the
+// program, and nobody could recover it.
+package recovered
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+)
+
+// Error returns the error for v, which recover returned in a deferred function;
+// who names the code that panicked. The text holds v and the stack. If v is an
+// error, it is the error's cause.
+func Error(who string, v any) error {
+	e := &panicked{text: fmt.Sprintf("%s panicked: %v\n%s", who, v, debug.Stack())}
+	e.cause, _ = v.(error)
+	return e
+}
+
+type panicked struct {
+	text  string
+	cause error
+}
+
+func (e *panicked) Error() string { return e.text }
+
+// Unwrap returns the panic's value if it is an error, else nil.
+func (e *panicked) Unwrap() error { return e.cause }
+
+// ErrExited is the error for code that called runtime.Goexit, as
+// testing.T.FailNow does.
+var ErrExited = errors.New("the request's body ended the goroutine that reads it (runtime.Goexit)")
