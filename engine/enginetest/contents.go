@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 
@@ -219,6 +220,24 @@ func (p *pieces) Read(b []byte) (int, error) {
 		p.parts = p.parts[1:]
 	}
 	return n, nil
+}
+
+// panics yields pieces and then panics with value, or if that is nil ends its
+// goroutine.
+type panics struct {
+	pieces
+	value any
+}
+
+func (p *panics) Read(b []byte) (int, error) {
+	n, err := p.pieces.Read(b)
+	switch {
+	case err == nil:
+		return n, nil
+	case p.value == nil:
+		runtime.Goexit()
+	}
+	panic(p.value)
 }
 
 // gate is a reader whose bytes come through a channel; a closed channel is EOF.

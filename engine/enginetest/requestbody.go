@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/godwit-go/godwit/content"
@@ -27,9 +28,12 @@ func requestBodyTests() []test {
 		{name: "ShorterThanAnnounced", run: func(t *T) { t.bodyFails(sized(10, "12345"), nil) }},
 		{name: "LongerThanAnnounced", run: bodyLonger},
 		{name: "OpenFails", run: bodyOpenFails},
+		{name: "OpenFailsSendsNothing", run: bodyOpenFailsUnsent},
 		{name: "ReadFailsAtOnce", run: func(t *T) { t.bodyFails(reading(&pieces{err: errBroken}), errBroken) }},
 		{name: "ReadFailsMidway", run: bodyReadFails},
 		{name: "ReadFailsMidwayWithLength", run: bodyReadFailsLength},
+		{name: "ReadPanics", run: bodyReadPanics},
+		{name: "TrailerPanics", needs: engine.RequestTrailers, run: bodyTrailerPanics},
 		{name: "DataWithEOF", run: bodyDataWithEOF},
 		{name: "ClosedOnSuccess", run: bodyClosedOnSuccess},
 		{name: "ClosedWhenConnectFails", run: bodyClosedOnRefused},
@@ -93,7 +97,7 @@ func (t *T) swallow() *server { return t.script(func(c *conn) { c.untilClosed() 
 
 // bodyFails sends a body that cannot be sent in full: an error of the sending,
 // with cause in it, and the connection is not used again.
-func (t *T) bodyFails(b *body, cause error) {
+func (t *T) bodyFails(b *body, cause error) error {
 	t.Helper()
 	e := t.engine()
 	s := t.swallow()
@@ -107,6 +111,7 @@ func (t *T) bodyFails(b *body, cause error) {
 	}
 	b.wantClosedOnce(t)
 	s.WaitClosed(t)
+	return err
 }
 
 func bodyLonger(t *T) {
@@ -144,6 +149,71 @@ func bodyOpenFails(t *T) {
 	t.wantIs(err, errBroken)
 	t.wantOp(err, engine.OpSend, engine.OpBuild)
 	t.get(e, s.URL, 200, "ok")
+}
+
+// bodyOpenFailsUnsent: what cannot be opened is found out before a byte is sent.
+func bodyOpenFailsUnsent(t *T) {
+	for _, length := range []int64{-1, 5} {
+		e := t.engine()
+		arrived := make(chan string, 16)
+		s := t.script(func(c *conn) { arrived <- c.untilClosed() })
+		b := &body{length: length, open: func(context.Context) (io.Reader, error) { return nil, errBroken }}
+		_, err := t.execute(e, t.post(s.URL, b))
+		t.wantIs(err, errBroken)
+		if oe := t.wantOp(err, engine.OpSend, engine.OpBuild); oe.Sent {
+			t.Error("Sent is true though there was nothing to send")
+		}
+		e.Close()
+		s.WaitClosed(t)
+		for range s.Accepted() {
+			if got := within(t, "the end of the connection", arrived); got != "" {
+				t.Errorf("length %d: the server got %s of a request whose body cannot be opened", length, cut(got))
+			}
+		}
+	}
+}
+
+// bodyReadPanics: engines read bodies in goroutines of their own, where a panic
+// of the body would end the program.
+func bodyReadPanics(t *T) {
+	parts := []string{pattern(100), pattern(70_000)}
+	for _, row := range []struct {
+		name   string
+		length int64
+		parts  []string
+		value  any
+	}{
+		{"AtOnce", -1, nil, errBroken},
+		{"AtOnceWithLength", 5, nil, errBroken},
+		{"Midway", -1, parts, errBroken},
+		{"MidwayWithLength", 100_000, parts, errBroken},
+		{"Text", -1, nil, errBroken.Error()},
+		{"Goexit", -1, parts, nil},
+	} {
+		t.row(row.name, func(t *T) {
+			b := reading(&panics{pieces{parts: slices.Clone(row.parts)}, row.value})
+			b.length = row.length
+			cause, _ := row.value.(error)
+			err := t.bodyFails(b, cause)
+			if row.value != nil && !strings.Contains(err.Error(), errBroken.Error()) {
+				t.Errorf("error %v does not say what the body panicked with", err)
+			}
+		})
+	}
+}
+
+func bodyTrailerPanics(t *T) {
+	e := t.engine()
+	s := t.swallow()
+	b := stream("body")
+	req := t.post(s.URL, b)
+	req.TrailerNames = []string{"X-Sum"}
+	req.Trailer = func() header.Header { panic(errBroken) }
+	_, err := t.execute(e, req)
+	t.wantIs(err, errBroken)
+	t.wantOp(err, engine.OpSend)
+	b.wantClosedOnce(t)
+	s.WaitClosed(t)
 }
 
 func bodyReadFails(t *T) {

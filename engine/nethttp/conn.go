@@ -24,23 +24,27 @@ type dialling struct {
 	givenUp bool
 }
 
+// handshakeGrace is how long a handshake that nobody waits for may go on.
+const handshakeGrace = time.Second
+
 // giveUp ends a dial on its way. A connection that is complete stays: net/http
-// may have given it to another exchange at this very moment.
+// may have given it to another exchange at this very moment. It may do so too
+// before it tells that a handshake is done, so one that runs is not broken off
+// but must end soon.
 func (d *dialling) giveUp() {
 	d.cancel()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.givenUp = true
-	if d.conn != nil && d.steps > 0 && !d.conn.used.Load() {
-		d.conn.Close()
+	if d.conn != nil && d.steps > 0 && !d.givenUp && !d.conn.used.Load() {
+		d.conn.SetDeadline(time.Now().Add(handshakeGrace))
 	}
+	d.givenUp = true
 }
 
 // giveUpDials ends the dials that the exchange needs no more.
 func (x *exchange) giveUpDials() {
 	x.mu.Lock()
-	dials := x.dials
-	x.dials = nil
+	dials := x.dials // they stay: a handshake that ends now is still to be noted
 	x.mu.Unlock()
 	for _, d := range dials {
 		d.giveUp()
@@ -211,6 +215,9 @@ func (x *exchange) secured() {
 	d.steps--
 	if x.proxy != nil && strings.HasPrefix(x.proxy.Scheme, "socks") {
 		d.steps = 0
+	}
+	if d.givenUp && d.steps == 0 {
+		d.conn.SetDeadline(time.Time{})
 	}
 }
 

@@ -19,21 +19,22 @@ func (e *tooManyRedirects) Error() string {
 }
 
 // failure makes of net/http's errors what engines return. The exchange's own end
-// goes before whatever net/http made of it; then what has a type already; then
+// goes before whatever net/http made of it; then the fault of the request's body,
+// which may wrap an error of another exchange; then what has a type already; then
 // the phase that the hooks have seen.
 func (x *exchange) failure(err error) error {
 	op, sent := x.currentOp(), x.sent.Load()
 	if ended := ctxerr.Of(x.ctx); ended != nil {
 		return &engine.OpError{Op: op, Err: ended, Sent: sent}
 	}
+	if fault := x.uploadFailure(); fault != nil {
+		return &engine.OpError{Op: engine.OpSend, Err: fault, Sent: sent}
+	}
 	if u, ok := errors.AsType[*engine.UnsupportedError](err); ok {
-		return u
+		return &engine.OpError{Op: engine.OpBuild, Err: u, Sent: sent}
 	}
 	if o, ok := errors.AsType[*engine.OpError](err); ok {
 		return &engine.OpError{Op: o.Op, Err: o.Err, Sent: o.Sent || sent}
-	}
-	if fault := x.uploadFailure(); fault != nil {
-		return &engine.OpError{Op: engine.OpSend, Err: fault, Sent: sent}
 	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err

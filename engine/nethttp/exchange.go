@@ -25,8 +25,7 @@ type exchange struct {
 	cancel   context.CancelCauseFunc
 	timeouts engine.Timeouts
 
-	expects  bool          // the request says "Expect: 100-continue"
-	answered chan struct{} // closed when RoundTrip has returned; nil unless expects
+	expects  bool // the request says "Expect: 100-continue"
 	sent     atomic.Bool
 	activity atomic.Int64 // when the last byte moved, in time since started
 	started  time.Time
@@ -69,7 +68,7 @@ func newExchange(ctx context.Context, e *Engine, req *engine.Request) *exchange 
 	x := &exchange{engine: e, req: req, started: time.Now(), op: engine.OpPool,
 		timeouts: req.Timeouts.Or(e.config.Timeouts)}
 	if req.Body != nil && strings.EqualFold(req.Header.Get("Expect"), "100-continue") {
-		x.expects, x.answered = true, make(chan struct{})
+		x.expects = true
 	}
 	merged, cancel := context.WithCancelCause(ctx)
 	x.cancel = cancel
@@ -98,10 +97,13 @@ func (x *exchange) execute() (*engine.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp, err := x.engine.chain.RoundTrip(r)
-	if x.expects {
-		close(x.answered)
+	if err := x.openBody(); err != nil {
+		return nil, err
 	}
+	if !x.engine.capabilities.Has(engine.ConnectionInfo) {
+		x.stopTimers(&x.pool) // an unknown RoundTripper does not tell when it has its connection
+	}
+	resp, err := complete(x.engine.chain.RoundTrip(r))
 	x.stopTimers(&x.pool, &x.connect, &x.header, &x.idle)
 	if err != nil {
 		return nil, err
@@ -271,7 +273,7 @@ func (x *exchange) response(resp *http.Response) (*engine.Response, error) {
 		return nil, &engine.ProtocolError{Reason: "101 without a request to upgrade", Section: "RFC 9110 §15.2.2"}
 	}
 	out := &engine.Response{
-		Status: resp.StatusCode, Reason: reason(resp), Proto: resp.Proto, Header: fromHTTP(resp),
+		Status: resp.StatusCode, Reason: reason(resp), Proto: or(resp.Proto, "HTTP/1.1"), Header: fromHTTP(resp),
 		ContentLength: length(resp, x.req.Method),
 	}
 	x.mu.Lock()

@@ -167,13 +167,13 @@ func (e *Engine) follow(rt http.RoundTripper) http.RoundTripper {
 // send is the innermost RoundTripper: it chooses the transport.
 func (e *Engine) send(r *http.Request) (*http.Response, error) {
 	if e.main == nil {
-		return e.config.Preconfigured.RoundTrip(r)
+		return e.verify(r, e.config.Preconfigured)
 	}
 	route := specialRoute{}
 	if x := exchangeOf(r.Context()); x != nil {
 		route = specialRoute{unix: x.req.UnixSocket, http1: e.mustStayHTTP1(r, x.req.Protocol)}
 	}
-	return e.transportFor(route).RoundTrip(r)
+	return e.verify(r, e.transportFor(route))
 }
 
 // mustStayHTTP1 reports whether ALPN could end in HTTP/2, which knows no upgrade.

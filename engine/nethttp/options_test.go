@@ -310,8 +310,12 @@ func TestProxies(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), tc.err) || strings.Contains(err.Error(), "secret") {
 					t.Errorf("error = %v, want %q", err, tc.err)
 				}
-				if o := op(err); o != engine.OpProxy && tc.name != "socks4" {
-					t.Errorf("Op = %s, want proxy", o)
+				want := engine.OpProxy
+				if tc.name == "socks4" {
+					want = engine.OpBuild
+				}
+				if o := op(err); o != want {
+					t.Errorf("Op = %s, want %s", o, want)
 				}
 			} else if err != nil {
 				t.Fatal(err)

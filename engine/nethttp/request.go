@@ -11,7 +11,9 @@ import (
 	"sync"
 
 	"github.com/godwit-go/godwit/content"
+	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/recovered"
 )
 
 // request makes net/http's request.
@@ -96,8 +98,11 @@ func (x *exchange) attach(r *http.Request) {
 // upload reads the request's body for net/http, which may do so in a goroutine
 // that outlives RoundTrip, and for whose end it waits before it reports an error.
 // So a read returns when the exchange ends, even if the content's own read does
-// not. The content is opened by the first read: one that is never sent is never
-// opened.
+// not. The content is opened by openBody, or else by the first read: where the
+// server may refuse the body, and where net/http sends it again.
+//
+// What runs of the sender's own code runs in goroutines of the engine and of
+// net/http, so its panics become errors.
 type upload struct {
 	x       *exchange
 	trailer func() header.Header
@@ -127,9 +132,10 @@ func (u *upload) Read(p []byte) (int, error) {
 	}()
 	if x.refused() {
 		// net/http would send the body after all, to keep the connection. The
-		// error comes after the answer, or RoundTrip would return it instead.
+		// error comes when the exchange is over: RoundTrip would return it instead
+		// of the answer, and then it would close the connection that the answer's
+		// body is still read from.
 		select {
-		case <-x.answered:
 		case <-u.done:
 		case <-x.ctx.Done(): // RoundTrip waits for this read then
 		}
@@ -147,16 +153,30 @@ func (u *upload) Read(p []byte) (int, error) {
 		u.err = fmt.Errorf("the request's Content announces %d bytes and yields %d", want, u.read)
 		err = u.err
 	case err == io.EOF && u.trailer != nil:
-		fields := make(http.Header)
-		for name, value := range u.trailer().All() {
-			fields.Add(name, value)
+		if fault := u.copyTrailer(); fault != nil {
+			u.err, err = fault, fault
 		}
-		maps.Copy(u.into, fields)
-		u.trailer = nil
 	case err != nil && err != io.EOF:
 		u.err = err
 	}
 	return n, err
+}
+
+// copyTrailer gives net/http the trailer fields.
+func (u *upload) copyTrailer() (err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			err = recovered.Error("the request's Trailer", recover())
+		}
+	}()
+	fields := make(http.Header)
+	for name, value := range u.trailer().All() {
+		fields.Add(name, value)
+	}
+	maps.Copy(u.into, fields)
+	u.trailer, returned = nil, true
+	return nil
 }
 
 // announced returns the content's length, -1 if it does not say.
@@ -170,36 +190,75 @@ func (u *upload) announced() int64 {
 // fetch reads from the content, in another goroutine unless it is in memory.
 func (u *upload) fetch(p []byte) (int, error) {
 	if _, ok := content.BytesOf(u.x.req.Body); ok {
-		source, err := u.open()
-		if err != nil {
-			return 0, err
-		}
-		return source.Read(p)
-	}
-	type result struct {
-		n   int
-		err error
+		return u.next(p)
 	}
 	if len(u.buf) < len(p) {
 		u.buf = make([]byte, len(p))
 	}
-	buf, read := u.buf[:len(p)], make(chan result, 1)
+	buf := u.buf[:len(p)]
+	n, err := u.aside(func() (int, error) { return u.next(buf) })
+	return copy(p, buf[:n]), err
+}
+
+// aside runs f in another goroutine, and returns without it if the exchange ends
+// before.
+func (u *upload) aside(f func() (int, error)) (int, error) {
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result, 1)
 	go func() {
-		source, err := u.open()
-		n := 0
-		if err == nil {
-			n, err = source.Read(buf)
-		}
-		read <- result{n, err}
+		r := result{err: recovered.ErrExited} // if f does not return
+		defer func() { done <- r }()
+		r.n, r.err = f()
 	}()
 	select {
-	case r := <-read:
-		return copy(p, buf[:r.n]), r.err
+	case r := <-done:
+		return r.n, r.err
 	case <-u.done:
 	case <-u.x.ctx.Done():
 		u.stop()
 	}
 	return 0, errStopped
+}
+
+// next opens the content, if that is still to be done, and reads from it; with
+// nil it opens only.
+func (u *upload) next(p []byte) (n int, err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			n, err = 0, recovered.Error("the request's body", recover())
+		}
+	}()
+	source, err := u.open()
+	if err == nil && p != nil {
+		n, err = source.Read(p)
+	}
+	returned = true
+	return n, err
+}
+
+// openBody opens the content while nothing is sent yet, so that one which cannot
+// be opened costs neither a connection nor a broken request. A body in memory
+// needs no opening, and one that waits for 100 Continue may not be wanted.
+func (x *exchange) openBody() error {
+	if x.req.Body == nil || x.expects || len(x.uploads) == 0 {
+		return nil
+	}
+	if _, ok := content.BytesOf(x.req.Body); ok {
+		return nil
+	}
+	x.stopTimers(&x.pool)
+	x.setOp(engine.OpSend)
+	u := x.uploads[0]
+	if _, err := u.aside(func() (int, error) { return u.next(nil) }); err != nil {
+		u.fail(err)
+		return err
+	}
+	x.setOp(engine.OpPool)
+	return nil
 }
 
 func (u *upload) open() (io.ReadCloser, error) {
@@ -246,6 +305,13 @@ func (u *upload) stop() {
 	if source != nil && !stopped {
 		source.Close()
 	}
+}
+
+// fail notes the content's fault.
+func (u *upload) fail(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.err = err
 }
 
 func (u *upload) failure() error {

@@ -1,0 +1,80 @@
+package nethttp_test
+
+import (
+	"crypto/tls"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/engine/nethttp"
+)
+
+// written is a Writer that passes lines on.
+type written chan string
+
+func (w written) Write(p []byte) (int, error) { w <- string(p); return len(p), nil }
+
+// TestAbandonedHandshake: an exchange that gets an idle connection while its own
+// one is in its handshake leaves the latter to others. net/http may have handed
+// it out already, so it must not be broken off.
+func TestAbandonedHandshake(t *testing.T) {
+	var handshakes atomic.Int32
+	began, resume, holding, release := make(chan bool, 1), make(chan bool), make(chan bool, 1), make(chan bool)
+	secured, failed := make(chan bool, 4), make(written, 4)
+	s := serve(t, true, func(s *httptest.Server) {
+		s.Config.ErrorLog = log.New(failed, "", 0)
+		s.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			if handshakes.Add(1) == 2 {
+				began <- true
+				<-resume
+			}
+			return nil, nil
+		}}
+	}, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/held" {
+			holding <- true
+			<-release
+		}
+		io.WriteString(w, "ok")
+	})
+	e := newEngine(t, nethttp.Config{Protocol: nethttp.HTTP1}, engine.Config{TLS: &tls.Config{
+		InsecureSkipVerify: true, VerifyConnection: func(tls.ConnectionState) error { secured <- true; return nil },
+	}})
+	done := make(chan string, 2)
+	for _, path := range []string{"/held", "/"} {
+		go func() {
+			resp, err := e.Execute(t.Context(), request(t, s.URL+path))
+			if err != nil {
+				done <- err.Error()
+				return
+			}
+			b, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			done <- string(b)
+		}()
+		if path == "/held" {
+			<-holding
+			<-secured
+		}
+	}
+	<-began
+	close(release)
+	for range 2 { // both on the first connection
+		if got := <-done; got != "ok" {
+			t.Error(got)
+		}
+	}
+	close(resume)
+	select {
+	case <-secured:
+	case line := <-failed:
+		t.Errorf("the second connection was broken off: %s", line)
+	case <-time.After(10 * time.Second):
+		t.Error("the second handshake does not end")
+	}
+}
