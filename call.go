@@ -95,6 +95,7 @@ func (c *Call) Sends() int { return int(c.root().sends.Load()) }
 
 // History returns the redirects that were followed, oldest first.
 func (c *Call) History() []Hop {
+	c = c.root()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]Hop(nil), c.history...)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -123,6 +124,15 @@ func (r *Response) LocalAddr() net.Addr {
 		return nil
 	}
 	return r.conn.Local
+}
+
+// Proxy returns the proxy that the connection goes through, without credentials;
+// nil if there is none or the engine doesn't tell.
+func (r *Response) Proxy() *url.URL {
+	if r.conn == nil {
+		return nil
+	}
+	return r.conn.Proxy
 }
 
 // RemoteAddr returns the address of the server or proxy, nil if unknown.
