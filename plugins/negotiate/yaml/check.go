@@ -25,6 +25,9 @@ func (c Codec) check(data []byte) error {
 	if depthOf(tokens) > maxDepth {
 		return fmt.Errorf("nested more than %d deep", maxDepth)
 	}
+	if err := checkRuns(tokens); err != nil {
+		return err
+	}
 	if !hasAlias(tokens) {
 		return nil
 	}
@@ -49,6 +52,41 @@ func hasAlias(tokens token.Tokens) bool {
 		}
 	}
 	return false
+}
+
+// The parser takes time by the square of what follows each other without a line
+// end or, in brackets, a comma between, and of the number of documents. No sensible
+// body has many of either.
+const (
+	maxRun       = 1000
+	maxDocuments = 100
+)
+
+func checkRuns(tokens token.Tokens) error {
+	flow, run, line, documents := 0, 0, 0, 0
+	for _, t := range tokens {
+		run++
+		switch t.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			flow++
+		case token.SequenceEndType, token.MappingEndType:
+			flow = max(0, flow-1)
+		case token.CollectEntryType:
+			run = 0
+		case token.DocumentHeaderType, token.DocumentEndType:
+			documents++
+		}
+		if at := t.Position.Line; at != line && flow == 0 {
+			line, run = at, 0
+		}
+		if run > maxRun {
+			return fmt.Errorf("line %d: more than %d tokens in a row", t.Position.Line, maxRun)
+		}
+	}
+	if documents > maxDocuments {
+		return fmt.Errorf("more than %d documents", maxDocuments)
+	}
+	return nil
 }
 
 // depthOf returns how deep flow collections and the entries of block sequences

@@ -8,6 +8,7 @@ package yaml
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 
@@ -20,7 +21,9 @@ import (
 type Codec struct {
 	// Strict refuses mapping keys without a field.
 	Strict bool
-	// MaxBytes limits what is decoded; 0 = by the client alone.
+	// MaxBytes limits what is decoded; 0 = 1 MiB, negative = by the client alone.
+	// The parser is not made for hostile data: its time can grow faster than its
+	// input.
 	MaxBytes int64
 	// MaxDepth limits the nesting; 0 = 100.
 	MaxDepth int
@@ -42,8 +45,9 @@ func (Codec) Marshal(v any) ([]byte, error) { return yaml.MarshalWithOptions(v) 
 
 // Unmarshal implements [godwit.Codec].
 func (c Codec) Unmarshal(data []byte, v any) error {
-	if c.MaxBytes > 0 && int64(len(data)) > c.MaxBytes {
-		return fmt.Errorf("%w: %d bytes to decode, the codec's limit is %d", godwit.ErrBodyTooLarge, len(data), c.MaxBytes)
+	limit := cmp.Or(c.MaxBytes, 1<<20)
+	if limit > 0 && int64(len(data)) > limit {
+		return fmt.Errorf("%w: %d bytes to decode, the codec's limit is %d (see its MaxBytes)", godwit.ErrBodyTooLarge, len(data), limit)
 	}
 	if err := c.check(data); err != nil {
 		return err
