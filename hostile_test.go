@@ -247,8 +247,9 @@ func TestSwitchesAndRemovals(t *testing.T) {
 }
 
 func TestNilArguments(t *testing.T) {
+	var noContext context.Context
 	for name, opt := range map[string]godwit.ClientOption{
-		"Validate": godwit.Validate(nil), "OnError": godwit.OnError(nil), "Bind": godwit.Bind(nil), "EngineConfig": godwit.EngineConfig(nil),
+		"Validate": godwit.Validate(nil), "OnError": godwit.OnError(nil), "Bind": godwit.Bind(noContext), "EngineConfig": godwit.EngineConfig(nil),
 		"On": godwit.On[godwit.Created](nil), "typed nil plugin": godwit.Install((*closingPointer)(nil)), "WithEngine": godwit.WithEngine(nil),
 		"WithCodec": godwit.WithCodec(nil), "reserved name": godwit.Install(godwit.PluginFunc("godwit", func(*godwit.Scope) error { return nil })),
 	} {

@@ -161,7 +161,11 @@ func (d *dialling) done(c *conn, x *exchange) (net.Conn, error) {
 	d.conn = c
 	givenUp := d.givenUp
 	d.mu.Unlock()
-	if (givenUp && d.steps > 0) || x.engine.closed.Load() {
+	switch {
+	case x.engine.closed.Load():
+		c.Close()
+		return nil, &engine.OpError{Op: engine.OpBuild, Err: engine.ErrClosed}
+	case givenUp && d.steps > 0:
 		c.Close()
 		return nil, &engine.OpError{Op: engine.OpConnect, Err: context.Canceled}
 	}

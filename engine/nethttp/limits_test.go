@@ -163,6 +163,7 @@ func TestQueue(t *testing.T) {
 		start(t.Context(), t, e, req, done)
 		<-asked
 	}
+	<-began // on the second connection
 	close(release)
 	got := map[string]bool{}
 	for range 5 {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
@@ -146,18 +147,20 @@ func answerOnce(l net.Listener, answer string) error {
 // TestPoolTimeoutOfUnknownRoundTripper: it gives no sign of its connections, so
 // its work is not counted as waiting for one.
 func TestPoolTimeoutOfUnknownRoundTripper(t *testing.T) {
-	slow := roundTripper(func(r *http.Request) (*http.Response, error) {
-		select {
-		case <-r.Context().Done():
-			return nil, r.Context().Err()
-		case <-time.After(100 * time.Millisecond):
+	synctest.Test(t, func(t *testing.T) {
+		slow := roundTripper(func(r *http.Request) (*http.Response, error) {
+			select {
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			case <-time.After(time.Minute):
+			}
+			return &http.Response{StatusCode: 204}, nil
+		})
+		e := newEngine(t, nethttp.Config{Preconfigured: slow}, engine.Config{})
+		req := request(t, "http://a.invalid/")
+		req.Timeouts.Pool = time.Second
+		if resp, _ := send(t, e, req); resp.Status != 204 {
+			t.Errorf("status = %d", resp.Status)
 		}
-		return &http.Response{StatusCode: 204}, nil
 	})
-	e := newEngine(t, nethttp.Config{Preconfigured: slow}, engine.Config{})
-	req := request(t, "http://a.invalid/")
-	req.Timeouts.Pool = 10 * time.Millisecond
-	if resp, _ := send(t, e, req); resp.Status != 204 {
-		t.Errorf("status = %d", resp.Status)
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/godwit-go/godwit/content"
@@ -246,19 +247,21 @@ func TestUnopenedBodies(t *testing.T) {
 // TestBodyOpenStops: a body whose opening hangs ends with the exchange, and is
 // closed when it is there at last.
 func TestBodyOpenStops(t *testing.T) {
-	release, closed := make(chan bool), make(chan bool)
-	e := newEngine(t, nethttp.Config{}, engine.Config{})
-	req := request(t, "http://a.invalid/")
-	req.Method, req.Deadline, req.DeadlineKind = "POST", time.Now().Add(20*time.Millisecond), engine.KindAttempt
-	req.Body = content.Opener(func(context.Context) (io.ReadCloser, error) {
-		<-release
-		return closing{strings.NewReader("x"), closed}, nil
-	}, "", -1)
-	if _, err := e.Execute(t.Context(), req); kind(err) != engine.KindAttempt || op(err) != engine.OpSend {
-		t.Errorf("error = %v, want the deadline's", err)
-	}
-	close(release)
-	<-closed
+	synctest.Test(t, func(t *testing.T) {
+		release, closed := make(chan bool), make(chan bool)
+		e := newEngine(t, nethttp.Config{}, engine.Config{})
+		req := request(t, "http://a.invalid/")
+		req.Method, req.Deadline, req.DeadlineKind = "POST", time.Now().Add(time.Second), engine.KindAttempt
+		req.Body = content.Opener(func(context.Context) (io.ReadCloser, error) {
+			<-release
+			return closing{strings.NewReader("x"), closed}, nil
+		}, "", -1)
+		if _, err := e.Execute(t.Context(), req); kind(err) != engine.KindAttempt || op(err) != engine.OpSend {
+			t.Errorf("error = %v, want the deadline's", err)
+		}
+		close(release)
+		<-closed
+	})
 }
 
 type closing struct {
