@@ -67,6 +67,7 @@ var ktorNames = []string{
 
 // rooms are the packages that docs/from-ktor.md may speak of.
 var rooms = map[string]string{
+	"auth": "plugins/auth", "cookies": "plugins/cookies", "retry": "plugins/retry",
 	"godwit": ".", "header": "header", "content": "content", "attr": "attr", "pipeline": "pipeline", "engine": "engine",
 	"cio": "engine/cio", "nethttp": "engine/nethttp", "mock": "engine/mock",
 }
