@@ -77,6 +77,9 @@ func (x *exchange) upgraded(out *engine.Response, resp *http.Response) (*engine.
 	out.Body, out.ContentLength = http.NoBody, 0
 	x.mu.Lock()
 	out.Upgraded = &upgradedConn{ReadWriteCloser: stream, x: x, conn: x.conn}
+	if x.own != nil {
+		x.own.upgraded.Store(true)
+	}
 	x.mu.Unlock()
 	return out, nil
 }

@@ -54,11 +54,13 @@ func (x *exchange) giveUpDials() {
 // conn counts towards the engine's connections until it is closed.
 type conn struct {
 	net.Conn
-	leave  func() // gives its slots back
-	made   time.Time
-	active atomic.Int64 // when the last byte moved, in time since made
-	used   atomic.Bool  // an exchange runs or ran on it
-	closed sync.Once
+	engine   *Engine
+	leave    func()      // gives its slots back
+	upgraded atomic.Bool // it belongs to whoever asked for the upgrade
+	made     time.Time
+	active   atomic.Int64 // when the last byte moved, in time since made
+	used     atomic.Bool  // an exchange runs or ran on it
+	closed   sync.Once
 }
 
 func (c *conn) touch() { c.active.Store(int64(time.Since(c.made))) }
@@ -94,7 +96,10 @@ func (c *conn) CloseWrite() error {
 // Close closes the connection and makes room for another one.
 func (c *conn) Close() error {
 	err := c.Conn.Close()
-	c.closed.Do(c.leave)
+	c.closed.Do(func() {
+		c.leave()
+		c.engine.live.remove(c)
+	})
 	return err
 }
 
@@ -124,8 +129,12 @@ func (e *Engine) dialContext(unix string) func(ctx context.Context, network, add
 			leave()
 			return nil, err
 		}
-		made := &conn{Conn: c.Conn, leave: leave, made: time.Now()}
+		made := &conn{Conn: c.Conn, engine: e, leave: leave, made: time.Now()}
 		made.used.Store(lost)
+		if !e.live.add(made) {
+			made.Close()
+			return nil, &engine.OpError{Op: engine.OpBuild, Err: engine.ErrClosed}
+		}
 		return d.done(made, x)
 	}
 }

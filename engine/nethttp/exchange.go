@@ -67,6 +67,7 @@ func exchangeOf(ctx context.Context) *exchange {
 func newExchange(ctx context.Context, e *Engine, req *engine.Request) *exchange {
 	x := &exchange{engine: e, req: req, started: time.Now(), op: engine.OpPool,
 		timeouts: req.Timeouts.Or(e.config.Timeouts)}
+	e.live.begin()
 	if req.Body != nil && strings.EqualFold(req.Header.Get("Expect"), "100-continue") {
 		x.expects = true
 	}
@@ -256,9 +257,10 @@ func (x *exchange) finish() {
 	}
 	if x.engine.closed.Load() {
 		x.engine.closeIdle()
-		return
+	} else {
+		x.engine.makeRoom()
 	}
-	x.engine.makeRoom()
+	x.engine.live.end()
 }
 
 // response makes the engine's response of net/http's.

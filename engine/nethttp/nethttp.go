@@ -36,6 +36,7 @@ type Engine struct {
 	main         *http.Transport
 	chain        http.RoundTripper
 	closed       atomic.Bool
+	live         live
 
 	environmentOnce  sync.Once
 	environmentProxy engine.ProxyFunc
@@ -68,6 +69,7 @@ func (e *Engine) Capabilities() engine.Capabilities { return e.capabilities }
 func (e *Engine) Close() error {
 	e.closed.Store(true)
 	e.closeIdle()
+	e.live.close()
 	return nil
 }
 
