@@ -135,6 +135,7 @@ func (t *ticket) abort() {
 	defer t.lane.mu.Unlock()
 	t.seize()
 	if p := t.pipe; p != nil && p.writer == t {
+		p.wdated.Store(true) // the next to write takes the deadline off
 		p.conn.SetWriteDeadline(past)
 	}
 	if t.alarm != nil {
