@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/godwit-go/godwit"
+	"github.com/godwit-go/godwit/internal/everyengine"
 	"github.com/godwit-go/godwit/plugins/callid"
 )
 
@@ -46,7 +47,7 @@ func TestSources(t *testing.T) {
 		"verify can't allow":    {config: callid.Config{Generate: fixed, Verify: func(string) bool { return true }}, with: "a\nb", want: "made"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			onEngines(t, echo, func(t *testing.T, c *godwit.Client, base string) {
+			everyengine.Run(t, echo, func(t *testing.T, c *godwit.Client, base string) {
 				ctx := context.WithValue(t.Context(), tenant{}, row.outer)
 				if row.with != "" {
 					ctx = callid.With(ctx, row.with)
@@ -71,7 +72,7 @@ func TestSources(t *testing.T) {
 }
 
 func TestDefault(t *testing.T) {
-	onEngines(t, echo, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, echo, func(t *testing.T, c *godwit.Client, base string) {
 		seen := make(map[string]bool)
 		for range 10 {
 			id, err := godwit.Get[string](t.Context(), c, base)
@@ -116,7 +117,7 @@ func TestOneIDForAll(t *testing.T) {
 	}
 	var inside string
 	spy := godwit.On(func(ctx context.Context, _ godwit.Sending) { inside = callid.From(ctx) })
-	onEngines(t, handler, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, handler, func(t *testing.T, c *godwit.Client, base string) {
 		ids = nil
 		resp, err := c.Do(t.Context(), godwit.NewRequest("GET", base))
 		if err != nil || resp.Text() != "done" || len(ids) != 3 {
@@ -139,7 +140,7 @@ func TestBadHeader(t *testing.T) {
 }
 
 func TestConcurrent(t *testing.T) {
-	onEngines(t, echo, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, echo, func(t *testing.T, c *godwit.Client, base string) {
 		var wg sync.WaitGroup
 		for i := range 64 {
 			wg.Go(func() {

@@ -16,6 +16,7 @@ import (
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/everyengine"
 	"github.com/godwit-go/godwit/plugins/hosts"
 )
 
@@ -39,7 +40,7 @@ func onHosts(t *testing.T, handler http.HandlerFunc, f func(t *testing.T, c *god
 		defer mu.Unlock()
 		return addr
 	})
-	onEngines(t, handler, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, handler, func(t *testing.T, c *godwit.Client, base string) {
 		mu.Lock()
 		addr = strings.TrimPrefix(base, "http://")
 		mu.Unlock()

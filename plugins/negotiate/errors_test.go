@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/godwit-go/godwit"
+	"github.com/godwit-go/godwit/internal/everyengine"
 	"github.com/godwit-go/godwit/plugins/negotiate"
 )
 
@@ -26,7 +27,7 @@ func TestErrorAs(t *testing.T) {
 		"without the plugin": nil,
 		"with the plugin":    {godwit.Install(negotiate.New(negotiate.Config{}))},
 	} {
-		onEngines(t, send, func(t *testing.T, c *godwit.Client, base string) {
+		everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
 			get := func(contentType, body string, opts ...godwit.Option) error {
 				_, err := godwit.Get[user](t.Context(), c, base, append(opts, godwit.Param("status", 1), godwit.Param("type", contentType), godwit.Param("body", body))...)
 				return err
@@ -75,7 +76,7 @@ func TestErrorAs(t *testing.T) {
 		}, opts...)
 	}
 	// The plugin's codecs decode errors, too.
-	onEngines(t, send, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
 		_, err := godwit.Get[user](t.Context(), c, base, godwit.Param("status", 1), godwit.Param("type", "application/xml; charset=latin1"), godwit.Param("body", "<e><code>\xe9</code></e>"))
 		if f, ok := negotiate.ErrorOf[fault](err); !ok || f.Code != "é" {
 			t.Errorf("%v", err)
@@ -84,7 +85,7 @@ func TestErrorAs(t *testing.T) {
 }
 
 func TestErrorAsConcurrent(t *testing.T) {
-	onEngines(t, send, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
 		var wg sync.WaitGroup
 		for range 64 {
 			wg.Go(func() {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/everyengine"
 	"github.com/godwit-go/godwit/plugins/negotiate"
 )
 
@@ -50,7 +51,7 @@ func TestDecodeByType(t *testing.T) {
 		negotiate.JSON{}, negotiate.XML{}, negotiate.Form{}, negotiate.Text{},
 		negotiate.For(tagged("api"), "application/vnd.api+json"), tagged("own", "application/x-own", "application/own"), tagged("wild", "image/png", "image/*"),
 	}}
-	onEngines(t, send, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
 		for name, row := range map[string]struct {
 			contentType, body string
 			want              any
@@ -98,7 +99,7 @@ func TestDecodeByType(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	onEngines(t, send, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
 		get := func(opts ...godwit.Option) error {
 			_, err := godwit.Get[user](t.Context(), c, base, append(opts, godwit.Param("type", "application/json"), godwit.Param("body", `{"name":"a"}`))...)
 			return err
@@ -129,7 +130,7 @@ type fits struct {
 
 func TestEncodeByType(t *testing.T) {
 	config := negotiate.Config{Codecs: []godwit.Codec{tagged("first", "application/x-first"), negotiate.JSON{}, negotiate.XML{}, negotiate.Form{}, negotiate.Text{}}}
-	onEngines(t, receive, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, receive, func(t *testing.T, c *godwit.Client, base string) {
 		for name, row := range map[string]struct {
 			body any
 			opts []godwit.Option
@@ -169,7 +170,7 @@ func TestCharset(t *testing.T) {
 		A string `json:"a" xml:"a" form:"a"`
 	}
 	latinXML := `<?xml version="1.0" encoding="ISO-8859-1"?><d><a>` + "%s" + `</a></d>`
-	onEngines(t, send, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
 		for name, row := range map[string]struct{ contentType, body, want string }{
 			"parameter":            {"application/json; charset=iso-8859-1", "{\"a\":\"\xe9\"}", "é"},
 			"form":                 {"application/x-www-form-urlencoded; charset=windows-1252", "a=\x80", "€"},
@@ -197,7 +198,7 @@ func TestCharset(t *testing.T) {
 // TestBinaryIsNotText: what looks like a byte order mark is data in a format that
 // is no text.
 func TestBinaryIsNotText(t *testing.T) {
-	onEngines(t, send, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
 		for _, data := range []string{"\xef\xbb\xbfx", "\xfe\xff", "\xff\xfe"} {
 			got, err := godwit.Get[user](t.Context(), c, base, godwit.Param("type", "application/x-bin; charset=utf-16"), godwit.Param("body", data))
 			if err != nil || got.Name != "bin read "+data {
@@ -208,7 +209,7 @@ func TestBinaryIsNotText(t *testing.T) {
 }
 
 func TestIgnoredResult(t *testing.T) {
-	onEngines(t, send, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
 		get := func(opts ...godwit.Option) string {
 			u, err := godwit.Get[user](t.Context(), c, base, append(opts, godwit.Param("type", "application/json"), godwit.Param("body", `{"name":"std"}`))...)
 			if err != nil {
@@ -284,7 +285,7 @@ func TestAccept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			opts := append(row.client, godwit.Install(negotiate.New(row.config)))
-			onEngines(t, accept, func(t *testing.T, c *godwit.Client, base string) {
+			everyengine.Run(t, accept, func(t *testing.T, c *godwit.Client, base string) {
 				got, err := godwit.Get[answer](t.Context(), c, base, row.opts...)
 				if err != nil || got.Accept != row.want {
 					t.Errorf("%v\ngot  %s\nwant %s", err, got.Accept, row.want)
@@ -293,7 +294,7 @@ func TestAccept(t *testing.T) {
 		})
 	}
 	for _, always := range []bool{false, true} {
-		onEngines(t, accept, func(t *testing.T, c *godwit.Client, base string) {
+		everyengine.Run(t, accept, func(t *testing.T, c *godwit.Client, base string) {
 			want := `{"accept":"*/*"}`
 			if always {
 				want = `{"accept":"` + standard + `"}`
@@ -324,7 +325,7 @@ func TestPluginOf(t *testing.T) {
 }
 
 func TestConcurrent(t *testing.T) {
-	onEngines(t, func(w http.ResponseWriter, r *http.Request) {
+	everyengine.Run(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", r.Header.Get("Content-Type"))
 		io.Copy(w, r.Body)
 	}, func(t *testing.T, c *godwit.Client, base string) {

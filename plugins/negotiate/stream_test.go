@@ -17,6 +17,7 @@ import (
 	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/mock"
+	"github.com/godwit-go/godwit/internal/everyengine"
 	"github.com/godwit-go/godwit/plugins/negotiate"
 )
 
@@ -84,14 +85,14 @@ func TestLines(t *testing.T) {
 		"status":          {users, text("text/plain", "oops", godwit.Param("status", 1)), "!status 418 I'm a teapot: \"oops\""},
 		"status, allowed": {users, text("text/plain", "oops", godwit.Param("status", 1), godwit.ExpectSuccess(false)), "!status 418"},
 	} {
-		onEngines(t, send, func(t *testing.T, c *godwit.Client, base string) {
+		everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
 			check(t, name, row.read(c, row.req(base)), row.want)
 		})
 	}
 }
 
 func TestLinesKinds(t *testing.T) {
-	onEngines(t, send, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
 		req := text("", "{\"a\": 1}\n\n[2]\n")(base)
 		var kept [][]byte
 		for line, err := range negotiate.Lines[[]byte](t.Context(), c, req) {
@@ -118,7 +119,7 @@ func TestLinesKinds(t *testing.T) {
 
 // TestGoesOn: one bad value is not the end of the stream.
 func TestGoesOn(t *testing.T) {
-	onEngines(t, send, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
 		for name, seq := range map[string]iter.Seq2[user, error]{
 			"lines": negotiate.Lines[user](t.Context(), c, text("", "{\"name\":1}\n{\"name\":\"b\"}")(base)),
 			"items": negotiate.Items[user](t.Context(), c, text("", `[{"name":1},{"name":"b"}]`)(base)),
@@ -180,7 +181,7 @@ func TestItems(t *testing.T) {
 		"long":            {words, text("", `[`+big+`,"a"]`), strings.Repeat("x", 20<<10) + " | a"},
 		"status":          {words, text("text/plain", "oops", godwit.Param("status", 1)), "!status 418"},
 	} {
-		onEngines(t, send, func(t *testing.T, c *godwit.Client, base string) {
+		everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
 			check(t, name, row.read(c, row.req(base)), row.want)
 		})
 	}
@@ -188,7 +189,7 @@ func TestItems(t *testing.T) {
 
 // TestStrictItems: the plugin's JSON codec is the one that decodes.
 func TestStrictItems(t *testing.T) {
-	onEngines(t, send, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
 		for name, seq := range map[string]iter.Seq2[user, error]{
 			"items": negotiate.Items[user](t.Context(), c, text("", `[{"x":1}]`)(base)),
 			"lines": negotiate.Lines[user](t.Context(), c, text("", `{"x":1}`)(base)),
@@ -229,7 +230,7 @@ func TestRows(t *testing.T) {
 		"unclosed":    {plain, text("text/csv", "1234\n\""+strings.Repeat("x\n", 10<<10), negotiate.MaxItem(5)), `["1234"] | !record 2: item too long`},
 		"status":      {plain, text("text/plain", "oops", godwit.Param("status", 1)), "!status 418"},
 	} {
-		onEngines(t, send, func(t *testing.T, c *godwit.Client, base string) {
+		everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
 			check(t, name, row.read(c, row.req(base)), row.want)
 		})
 	}
@@ -253,7 +254,7 @@ func TestParts(t *testing.T) {
 		"no boundary": {text("multipart/mixed", "x"), "!boundary"},
 		"status":      {text("text/plain", "oops", godwit.Param("status", 1)), "!status 418"},
 	} {
-		onEngines(t, send, func(t *testing.T, c *godwit.Client, base string) {
+		everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
 			check(t, name, parts(c, row.req(base)), row.want)
 		})
 	}
@@ -289,7 +290,7 @@ func TestBreakReleases(t *testing.T) {
 		},
 	}
 	for name, loop := range loops {
-		onEngines(t, handler, func(t *testing.T, c *godwit.Client, base string) {
+		everyengine.Run(t, handler, func(t *testing.T, c *godwit.Client, base string) {
 			req := godwit.NewRequest("GET", base+"/"+name)
 			mocked := strings.Contains(t.Name(), "/mock") // its handler answers with whole bodies
 			if !mocked {
@@ -343,7 +344,7 @@ func TestBrokenStream(t *testing.T) {
 }
 
 func TestStreamAccept(t *testing.T) {
-	onEngines(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, r.Header.Get("Accept")) }, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, r.Header.Get("Accept")) }, func(t *testing.T, c *godwit.Client, base string) {
 		req := godwit.NewRequest("GET", base)
 		check(t, "default", collect(negotiate.Lines[string](t.Context(), c, req), show), "application/x-ndjson, application/jsonl, application/json-seq, */*;q=0.1")
 		if req.Header.Len() != 0 {
@@ -359,7 +360,7 @@ func TestStreamAccept(t *testing.T) {
 }
 
 func TestStreamsConcurrent(t *testing.T) {
-	onEngines(t, send, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
 		var wg sync.WaitGroup
 		for range 64 {
 			wg.Go(func() {

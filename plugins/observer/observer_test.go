@@ -14,6 +14,7 @@ import (
 
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/engine/mock"
+	"github.com/godwit-go/godwit/internal/everyengine"
 	"github.com/godwit-go/godwit/plugins/observer"
 )
 
@@ -89,7 +90,7 @@ func TestBuffered(t *testing.T) {
 		"/big":  "200 /big false [] <nil>: 1048576 bytes, intact: true",
 	} {
 		r := newRecord()
-		onEngines(t, handler, func(t *testing.T, c *godwit.Client, base string) {
+		everyengine.Run(t, handler, func(t *testing.T, c *godwit.Client, base string) {
 			resp, err := c.Do(t.Context(), godwit.NewRequest("GET", base+path))
 			if err != nil {
 				t.Fatal(err)
@@ -119,7 +120,7 @@ func TestStreamed(t *testing.T) {
 			"WriteTo": func(r io.Reader) (int64, error) { return r.(io.WriterTo).WriteTo(io.Discard) },
 		} {
 			r := newRecord()
-			onEngines(t, handler, func(t *testing.T, c *godwit.Client, base string) {
+			everyengine.Run(t, handler, func(t *testing.T, c *godwit.Client, base string) {
 				err := c.Stream(t.Context(), godwit.NewRequest("GET", base+path), func(resp *godwit.Response) error {
 					_, err := read(resp.Body)
 					return err
@@ -134,7 +135,7 @@ func TestStreamed(t *testing.T) {
 
 func TestClosedEarly(t *testing.T) {
 	r := newRecord()
-	onEngines(t, handler, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, handler, func(t *testing.T, c *godwit.Client, base string) {
 		for _, row := range []struct {
 			path string
 			read int64
@@ -170,7 +171,7 @@ func TestSlowHandler(t *testing.T) {
 		got <- fmt.Sprint(len(data) <= 100<<10 && strings.HasPrefix(big, string(data)), errors.Is(err, observer.ErrOverrun))
 		return nil
 	}
-	onEngines(t, handler, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, handler, func(t *testing.T, c *godwit.Client, base string) {
 		read = make(chan struct{})
 		err := c.Stream(t.Context(), godwit.NewRequest("GET", base+"/big"), func(resp *godwit.Response) error {
 			data, err := io.ReadAll(resp.Body)
@@ -200,7 +201,7 @@ func TestFailures(t *testing.T) {
 	for name, row := range failures {
 		events := make(chan observer.Failed, 10)
 		listen := godwit.On(func(_ context.Context, e observer.Failed) { events <- e })
-		onEngines(t, handler, func(t *testing.T, c *godwit.Client, base string) {
+		everyengine.Run(t, handler, func(t *testing.T, c *godwit.Client, base string) {
 			text, err := godwit.Get[string](t.Context(), c, base)
 			if e := <-events; err != nil || text != "hello" || e.Cause.Error() != row.want || e.Call == nil {
 				t.Errorf("%s: %q, %v, %v", name, text, err, e)
@@ -235,7 +236,7 @@ func TestFilterAndOff(t *testing.T) {
 	r := newRecord()
 	other := newRecord()
 	filter := func(resp *godwit.Response) bool { return !resp.Status.IsSuccess() }
-	onEngines(t, handler, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, handler, func(t *testing.T, c *godwit.Client, base string) {
 		for _, row := range []struct {
 			path           string
 			opts           []godwit.Option
@@ -293,7 +294,7 @@ func TestJoinWaits(t *testing.T) {
 
 func TestConcurrent(t *testing.T) {
 	r := newRecord()
-	onEngines(t, handler, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, handler, func(t *testing.T, c *godwit.Client, base string) {
 		var wg sync.WaitGroup
 		for i := range 64 {
 			wg.Go(func() {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/everyengine"
 	"github.com/godwit-go/godwit/plugins/resources"
 )
 
@@ -303,7 +304,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestVerbs(t *testing.T) {
-	onEngines(t, echo, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, echo, func(t *testing.T, c *godwit.Client, base string) {
 		c = c.With(godwit.BaseURL(base + "/api/"))
 		defer c.Close()
 		ctx, article := t.Context(), Article{ID: 7}
@@ -339,7 +340,7 @@ func TestVerbs(t *testing.T) {
 }
 
 func TestConcurrent(t *testing.T) {
-	onEngines(t, echo, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, echo, func(t *testing.T, c *godwit.Client, base string) {
 		var wg sync.WaitGroup
 		for i := range 64 {
 			wg.Go(func() {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/godwit-go/godwit"
+	"github.com/godwit-go/godwit/internal/everyengine"
 	"github.com/godwit-go/godwit/plugins/useragent"
 )
 
@@ -33,7 +34,7 @@ func TestAgent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			opts := append([]godwit.ClientOption{godwit.Install(useragent.New(row.config))}, row.client...)
-			onEngines(t, echo, func(t *testing.T, c *godwit.Client, base string) {
+			everyengine.Run(t, echo, func(t *testing.T, c *godwit.Client, base string) {
 				got, err := godwit.Get[string](t.Context(), c, base, row.opts...)
 				if err != nil || got != row.want {
 					t.Errorf("%q, %v, want %q", got, err, row.want)
@@ -64,7 +65,7 @@ func TestBadAgents(t *testing.T) {
 }
 
 func TestConcurrent(t *testing.T) {
-	onEngines(t, echo, func(t *testing.T, c *godwit.Client, base string) {
+	everyengine.Run(t, echo, func(t *testing.T, c *godwit.Client, base string) {
 		var wg sync.WaitGroup
 		for i := range 64 {
 			wg.Go(func() {

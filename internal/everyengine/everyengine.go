@@ -1,4 +1,5 @@
-package callid_test
+// Package everyengine runs a test of a plugin on each engine.
+package everyengine
 
 import (
 	"context"
@@ -10,14 +11,11 @@ import (
 	"github.com/godwit-go/godwit/engine/cio"
 	"github.com/godwit-go/godwit/engine/mock"
 	"github.com/godwit-go/godwit/engine/nethttp"
-	"github.com/godwit-go/godwit/internal/leakcheck"
 )
 
-func TestMain(m *testing.M) { leakcheck.Main(m) }
-
-// onEngines runs f with a client on each engine: two over a real server, and the
-// mock, which calls the handler itself.
-func onEngines(t *testing.T, handler http.HandlerFunc, f func(t *testing.T, c *godwit.Client, base string), opts ...godwit.ClientOption) {
+// Run runs f with a client on each engine: two over a real server, and the mock,
+// which calls the handler itself. The clients are closed and waited for.
+func Run(t *testing.T, handler http.HandlerFunc, f func(t *testing.T, c *godwit.Client, base string), opts ...godwit.ClientOption) {
 	t.Helper()
 	for _, row := range []struct {
 		name   string
