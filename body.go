@@ -6,6 +6,7 @@ import (
 	"io"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
@@ -27,11 +28,12 @@ type baseBody struct {
 	length int64         // as announced, -1 = unknown
 	read   int64
 
-	mu     sync.Mutex // guards what follows
-	hooks  []func(error)
-	err    error // first failure of a read
-	fired  bool
-	closed bool
+	closed atomic.Bool
+
+	mu    sync.Mutex // guards what follows
+	hooks []func(error)
+	err   error // first failure of a read
+	fired bool
 }
 
 func (b *baseBody) Read(p []byte) (int, error) {
@@ -57,7 +59,7 @@ func (b *baseBody) WriteTo(w io.Writer) (int64, error) {
 func (b *baseBody) consumed() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.read > 0 || b.closed || b.fired
+	return b.read > 0 || b.closed.Load() || b.fired
 }
 
 func (b *baseBody) note(err error) {
@@ -70,16 +72,18 @@ func (b *baseBody) note(err error) {
 
 // Close closes the engine's body and runs the hooks.
 func (b *baseBody) Close() error {
-	b.mu.Lock()
-	if b.closed {
-		b.mu.Unlock()
+	if b.closed.Load() || !b.closed.CompareAndSwap(false, true) {
 		return nil
 	}
-	b.closed = true
-	err := b.err
+	b.mu.Lock()
+	err := b.err // before closing makes reads fail
+	hooked := len(b.hooks) > 0
+	b.fired = b.fired || !hooked
 	b.mu.Unlock()
 	closeErr := b.inner.Close()
-	b.fire(err)
+	if hooked {
+		b.fire(err)
+	}
 	return closeErr
 }
 

@@ -33,20 +33,32 @@ type Call struct {
 	last atomic.Pointer[Request]  // the one sent last
 	head atomic.Pointer[baseBody] // what this branch received last
 
-	mu      sync.Mutex // guards what follows; never held while foreign code runs
+	// The mutex of ctx guards what follows.
+	rare  *rare
+	err   error
+	ended bool
+
+	request  Request        // the working copy
+	response Response       // of buffered calls
+	base     baseBody       // of buffered calls
+	wire     engine.Request // of the first send
+}
+
+// rare is what few calls have.
+type rare struct {
 	history []Hop
 	// attemptEnd is the deadline of the last attempt, if it has one of its own;
 	// written and read by the call's goroutine.
 	attemptEnd deadline
 	watch      *stopwatch
-	err        error
-	ended      bool
+}
 
-	request  Request         // the working copy
-	response Response        // of buffered calls
-	base     baseBody        // of buffered calls
-	wire     engine.Request  // of the first send
-	fields   [6]header.Field // room for the request's header
+// unusual returns the call's rare, made on first use. c.ctx.mu is held.
+func (c *Call) unusual() *rare {
+	if c.rare == nil {
+		c.rare = new(rare)
+	}
+	return c.rare
 }
 
 // mode says how the caller wants the body.
@@ -96,9 +108,20 @@ func (c *Call) Sends() int { return int(c.root().sends.Load()) }
 // History returns the redirects that were followed, oldest first.
 func (c *Call) History() []Hop {
 	c = c.root()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return append([]Hop(nil), c.history...)
+	c.ctx.mu.Lock()
+	defer c.ctx.mu.Unlock()
+	if c.rare == nil {
+		return nil
+	}
+	return append([]Hop(nil), c.rare.history...)
+}
+
+// note adds to the history.
+func (c *Call) note(h Hop) {
+	c.ctx.mu.Lock()
+	defer c.ctx.mu.Unlock()
+	r := c.unusual()
+	r.history = append(r.history, h)
 }
 
 // WireHeader returns the fields of the last response as they were received,
@@ -117,8 +140,8 @@ func (c *Call) Done() <-chan struct{} { return c.ctx.Done() }
 // Err returns the error that the call ended with; nil while it runs and if it
 // succeeded. A typed call whose body could not be decoded has failed.
 func (c *Call) Err() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.ctx.mu.Lock()
+	defer c.ctx.mu.Unlock()
 	return c.err
 }
 
@@ -170,24 +193,23 @@ func CallFrom(ctx context.Context) *Call {
 
 // finish ends the call with its outcome, once.
 func (c *Call) finish(err error) {
-	c.mu.Lock()
+	c.ctx.mu.Lock()
 	if c.ended {
-		c.mu.Unlock()
+		c.ctx.mu.Unlock()
 		return
 	}
 	if err == nil {
-		err = c.ctx.forced()
+		err = c.ctx.cause // forced from outside
 	}
 	c.ended, c.err = true, err
-	c.mu.Unlock()
-	c.ctx.end(context.Canceled)
+	c.ctx.endAndUnlock(context.Canceled)
 	c.client.state.end(c)
 }
 
 // decodeFailed notes the failure of a call that had ended well.
 func (c *Call) decodeFailed(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.ctx.mu.Lock()
+	defer c.ctx.mu.Unlock()
 	if c.err == nil {
 		c.err = err
 	}
@@ -343,6 +365,10 @@ func (c *callContext) expire() {
 // end ends the context with cause, once.
 func (c *callContext) end(cause error) {
 	c.mu.Lock()
+	c.endAndUnlock(cause)
+}
+
+func (c *callContext) endAndUnlock(cause error) {
 	if c.cause != nil {
 		c.mu.Unlock()
 		return
@@ -478,6 +504,9 @@ func (c *callContext) Done() <-chan struct{} {
 
 // Err implements context.Context.
 func (c *callContext) Err() error {
+	if !c.over.Load() && !c.timed.Load() {
+		return nil
+	}
 	cause := c.Cause()
 	switch {
 	case cause == nil:

@@ -283,11 +283,20 @@ func (call *Call) handOver(resp *Response) {
 	// that its being forgotten says nothing.
 	resp.Body = newUserBody(resp, call.mode != scoped && resp.upgraded == nil)
 	resp.OnClose(call.finish)
-	if at := call.attemptEnd; !at.at.IsZero() && resp.upgraded == nil && !call.client.builtin.toHead.For(&call.request) {
+	if at := call.attemptEnd(); !at.at.IsZero() && resp.upgraded == nil && !call.client.builtin.toHead.For(&call.request) {
 		call.ctx.shorten(at.at, at.limit, engine.KindAttempt)
 	}
 	call.ctx.AddAborter(closeOnAbort{resp.base})
 	call.ctx.keepTime()
+}
+
+func (call *Call) attemptEnd() deadline {
+	call.ctx.mu.Lock()
+	defer call.ctx.mu.Unlock()
+	if call.rare == nil {
+		return deadline{}
+	}
+	return call.rare.attemptEnd
 }
 
 // admit refuses what cannot start and registers the call.

@@ -27,6 +27,7 @@ type builtins struct {
 	onUpload, onDownload                          Value[ProgressFunc]
 	decodeRatio                                   Value[int64]
 	wire                                          wireSettings
+	wireMarks, fieldMarks                         mark // of the settings that change wire, and the plain fields
 	plain                                         header.Header // of requests without fields of their own
 	plainEncodings                                string
 	plainOK                                       int // so many of them are known to be sendable
@@ -54,6 +55,9 @@ func (b *builtins) install(s *Scope) {
 	s.client.handlers = append(s.client.handlers, s.config.defaults.extras().errorHandlers...)
 	b.defaults = &s.config.defaults
 	b.wire = b.wireSettings(new(Request))
+	b.wireMarks = b.pool.mark | b.connect.mark | b.header.mark | b.idle.mark | b.attempt.mark | b.toHead.mark |
+		b.noStale.mark | b.rawHead.mark | b.proxy.mark | b.unix.mark | b.trace.mark | b.upgrade.mark
+	b.fieldMarks = b.decompress.mark | b.acceptCharsets.mark | b.upgrade.mark
 	b.makePlain(s.client)
 
 	s.name = builtinName

@@ -35,11 +35,11 @@ func (b *builtins) merge(ctx context.Context, req *Request, next Handler) (*Resp
 	if err := req.resolve(d); err != nil {
 		return nil, err
 	}
-	if call := CallFrom(ctx); req.Header.Len() == 0 && b.isPlain(req) {
-		req.Header = b.plain.CopyTo(call.fields[:0], 2)
+	if req.Header.Len() == 0 && b.isPlain(req) {
+		req.Header = b.plain.View()
 		req.encodings = b.plainEncodings
 	} else {
-		b.mergeFields(call, req)
+		b.mergeFields(CallFrom(ctx).client, req)
 	}
 	if d.Attributes.Len() > 0 {
 		req.Attributes.Merge(&d.Attributes)
@@ -51,15 +51,15 @@ func (b *builtins) merge(ctx context.Context, req *Request, next Handler) (*Resp
 // isPlain reports whether a request without fields gets just those that the
 // client made ready for such requests.
 func (b *builtins) isPlain(req *Request) bool {
-	return req.settings.Empty() && req.extra == nil && req.Method != "HEAD" && req.Method != "CONNECT" &&
+	return req.marks&b.fieldMarks == 0 && req.extra == nil && req.Method != "HEAD" && req.Method != "CONNECT" &&
 		(req.target == nil || !needsCodec(req.target))
 }
 
 // mergeFields adds the client's fields, and those that every request has.
-func (b *builtins) mergeFields(call *Call, req *Request) {
+func (b *builtins) mergeFields(c *Client, req *Request) {
 	d := b.defaults
 	own := req.Header.Len()
-	req.Header = req.Header.CopyTo(call.fields[:0], d.Header.Len()+5)
+	req.Header = req.Header.CopyTo(nil, d.Header.Len()+5)
 	for name, v := range d.Header.All() {
 		if !hasBefore(req.Header, own, name) && !header.EqualFold(name, "Content-Type") && !req.without(name) {
 			req.Header.Add(name, v)
@@ -70,7 +70,7 @@ func (b *builtins) mergeFields(call *Call, req *Request) {
 		req.Header.SetIfAbsent("User-Agent", "godwit")
 	}
 	if !req.without("Accept") {
-		req.Header.SetIfAbsent("Accept", b.accept(call.client, req))
+		req.Header.SetIfAbsent("Accept", b.accept(c, req))
 	}
 	b.addAcceptCharset(req)
 	b.addAcceptEncoding(req)
@@ -79,7 +79,7 @@ func (b *builtins) mergeFields(call *Call, req *Request) {
 // makePlain prepares the fields of plain requests.
 func (b *builtins) makePlain(c *Client) {
 	req := &Request{Method: "GET"}
-	b.mergeFields(&Call{client: c}, req)
+	b.mergeFields(c, req)
 	b.plain, b.plainEncodings = req.Header, req.encodings
 	if _, err := b.wireHeader(&Request{URL: new(url.URL), Header: b.plain}, nil); err == nil {
 		b.plainOK = b.plain.Len()

@@ -71,7 +71,7 @@ type wireSettings struct {
 // fill copies them: the client's as a whole unless the request has its own.
 func (b *builtins) fill(w *engine.Request, req *Request) {
 	s := &b.wire
-	if !req.settings.Empty() {
+	if req.marks&b.wireMarks != 0 {
 		own := b.wireSettings(req)
 		s = &own
 	}

@@ -60,9 +60,7 @@ func (b *builtins) redirect(ctx context.Context, req *Request, next Handler) (*R
 			return nil, err
 		}
 		emit(ctx, req, Redirected{call, resp, to})
-		call.mu.Lock()
-		call.history = append(call.history, Hop{req.Method, withoutUser(req.URL).String(), resp.Status, resp.Header})
-		call.mu.Unlock()
+		call.note(Hop{req.Method, withoutUser(req.URL).String(), resp.Status, resp.Header})
 		resp.Discard()
 		req = to
 	}

@@ -45,13 +45,19 @@ type Timings struct {
 // Timings returns what was measured of the last send, if the request has the
 // option [Timed]. While the body is being read, Body and Total are 0.
 func (c *Call) Timings() Timings {
-	c.mu.Lock()
-	watch := c.watch
-	c.mu.Unlock()
-	if watch == nil {
-		return Timings{}
+	if watch := c.stopwatch(); watch != nil {
+		return watch.timings()
 	}
-	return watch.timings()
+	return Timings{}
+}
+
+func (c *Call) stopwatch() *stopwatch {
+	c.ctx.mu.Lock()
+	defer c.ctx.mu.Unlock()
+	if c.rare == nil {
+		return nil
+	}
+	return c.rare.watch
 }
 
 // stopwatch notes the moments of one send. Engines may call the hooks of
@@ -81,9 +87,9 @@ func (w *stopwatch) at(f func(now time.Time)) {
 func (c *Call) measure(w *engine.Request) {
 	watch := &stopwatch{start: time.Now()}
 	watch.t.Start, watch.gotConn = watch.start, watch.start
-	c.mu.Lock()
-	c.watch = watch
-	c.mu.Unlock()
+	c.ctx.mu.Lock()
+	c.unusual().watch = watch
+	c.ctx.mu.Unlock()
 	w.Trace = joinTraces(watch.trace(), w.Trace)
 }
 

@@ -37,11 +37,11 @@ func (c *Client) execute(ctx context.Context, req *Request) (*Response, error) {
 	}
 	sent := time.Now()
 	answer, err := c.engine.Execute(ctx, wire)
-	if _, ok := errors.AsType[*engine.UnsupportedError](err); ok {
-		call.root().sends.Add(-1) // refused before anything was sent
-		return nil, opError(opBuild, unwrapOp(err))
-	}
 	if err != nil {
+		if _, ok := errors.AsType[*engine.UnsupportedError](err); ok {
+			call.root().sends.Add(-1) // refused before anything was sent
+			return nil, opError(opBuild, unwrapOp(err))
+		}
 		return nil, call.explain(err)
 	}
 	resp := call.received(req, answer)
@@ -50,7 +50,7 @@ func (c *Client) execute(ctx context.Context, req *Request) (*Response, error) {
 		call.ctx.dropDeadline()
 	}
 	if timed {
-		call.watch.headDone(resp)
+		call.stopwatch().headDone(resp)
 	}
 	emit(ctx, req, Received{call, resp})
 	return resp, nil
@@ -136,7 +136,9 @@ func (c *Call) fillDeadline(w *engine.Request, req *Request, can engine.Capabili
 	if limit := c.client.builtin.attempt.For(req); engine.Limited(limit) {
 		if at := time.Now().Add(limit); w.Deadline.IsZero() || at.Before(w.Deadline) {
 			w.Deadline, w.DeadlineLimit, w.DeadlineKind = at, limit, engine.KindAttempt
-			c.attemptEnd = deadline{at, limit}
+			c.ctx.mu.Lock()
+			c.unusual().attemptEnd = deadline{at, limit}
+			c.ctx.mu.Unlock()
 		}
 	}
 }

@@ -39,6 +39,7 @@ type Request struct {
 	Attributes attr.Attributes
 
 	settings attr.Attributes
+	marks    mark // of the settings
 	// extra holds what few requests have; it is copied before a change unless it
 	// is ownExtra: clones share it.
 	extra    *requestExtra

@@ -1,6 +1,10 @@
 package godwit
 
-import "github.com/godwit-go/godwit/attr"
+import (
+	"hash/fnv"
+
+	"github.com/godwit-go/godwit/attr"
+)
 
 // Setting is one named value that can be set for a client and for a single
 // request: the one way in which this package's own options and those of
@@ -20,13 +24,14 @@ import "github.com/godwit-go/godwit/attr"
 // Config, that before the default.
 type Setting[T any] struct {
 	key      *attr.Key[T]
+	mark     mark
 	fallback T
 	check    func(T) error
 }
 
 // NewSetting returns a setting with its default.
 func NewSetting[T any](name string, fallback T) *Setting[T] {
-	return &Setting[T]{key: attr.NewKey[T](name), fallback: fallback}
+	return &Setting[T]{key: attr.NewKey[T](name), mark: markOf(name), fallback: fallback}
 }
 
 // Check makes Set refuse values for which check returns an error; the error is
@@ -54,18 +59,19 @@ func (s *Setting[T]) capture(settings *attr.Attributes, config ...T) Value[T] {
 	default:
 		v = s.fallback
 	}
-	return Value[T]{s.key, v}
+	return Value[T]{s.key, s.mark, v}
 }
 
 // Value is a setting as one client has it. It is safe for concurrent use.
 type Value[T any] struct {
 	key    *attr.Key[T]
+	mark   mark
 	client T
 }
 
 // For returns the value that holds for one request.
 func (v *Value[T]) For(req *Request) T {
-	if req.settings.Empty() {
+	if req.marks&v.mark == 0 {
 		return v.client
 	}
 	return v.key.Or(&req.settings, v.client)
@@ -73,6 +79,17 @@ func (v *Value[T]) For(req *Request) T {
 
 // ForRequest returns the value set on the request itself, if there is one.
 func (v *Value[T]) ForRequest(req *Request) (T, bool) { return v.key.Get(&req.settings) }
+
+// mark stands for a setting in a request: most requests carry few settings of
+// their own, and a look at one word tells that a setting is not among them. Two
+// settings may have the same mark; then the list decides.
+type mark uint64
+
+func markOf(name string) mark {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return 1 << (h.Sum64() >> 58)
+}
 
 type settingOption[T any] struct {
 	setting *Setting[T]
@@ -87,6 +104,7 @@ func (o *settingOption[T]) applyRequest(r *Request) {
 		}
 	}
 	o.setting.key.Set(&r.settings, o.value)
+	r.marks |= o.setting.mark
 }
 
 func (o *settingOption[T]) applyClient(c *config) {

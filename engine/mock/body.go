@@ -15,7 +15,6 @@ import (
 // body is a response's body: bytes, or what a stream writes into a pipe.
 type body struct {
 	x      *exchange
-	script *Response
 	rest   []byte         // not a stream
 	pipe   *io.PipeReader // a stream; nil = bytes
 	writer *io.PipeWriter
@@ -30,7 +29,7 @@ type body struct {
 // open gives the response its body or its upgraded stream.
 func (x *exchange) open(r *Response) {
 	b := &x.body
-	b.x, b.script = x, r
+	b.x = x
 	status := r.status()
 	if (status == 101 && x.req.Protocol != "") || (status/100 == 2 && x.req.Method == "CONNECT") {
 		x.response.ContentLength = 0
@@ -147,7 +146,7 @@ func (b *body) source(p []byte) (int, error) {
 		}
 		return n, nil
 	}
-	if limit := b.x.timeouts.Idle; engine.Limited(limit) {
+	if limit := b.x.inline.timeouts.Idle; engine.Limited(limit) {
 		timer := time.AfterFunc(limit, func() {
 			b.writer.CloseWithError(&engine.TimeoutError{Kind: engine.KindIdle, Limit: limit})
 		})

@@ -28,14 +28,14 @@ func (e *Engine) Execute(ctx context.Context, req *engine.Request) (*engine.Resp
 	if err := engine.Check(e.name, e.capabilities, needs(req)); err != nil {
 		return nil, err
 	}
-	x := &exchange{engine: e, ctx: ctx, req: req, timeouts: req.Timeouts.Or(e.shared.Timeouts)}
+	x := &exchange{engine: e, ctx: ctx, req: req}
 	if err := x.ended(); err != nil {
 		return nil, &engine.OpError{Op: engine.OpPool, Err: err}
 	}
 	x.connected()
 	data, quick := inMemory(req)
-	x.inline = Request{Request: req, timeouts: x.timeouts, body: data}
 	x.seen = &x.inline
+	x.inline.Request, x.inline.body, x.inline.timeouts = req, data, req.Timeouts.Or(e.shared.Timeouts)
 	if !e.noHistory || !quick {
 		x.copyRequest()
 	}
@@ -97,12 +97,11 @@ func expectsContinue(req *engine.Request) bool {
 
 // exchange is one call of Execute and the response that it made.
 type exchange struct {
-	engine   *Engine
-	ctx      context.Context // the caller's: it governs the body too
-	req      *engine.Request // the caller's
-	timeouts engine.Timeouts
-	seen     *Request // what handlers and the history see
-	inline   Request  // seen, if nobody keeps it
+	engine *Engine
+	ctx    context.Context // the caller's: it governs the body too
+	req    *engine.Request // the caller's
+	seen   *Request        // what handlers and the history see
+	inline Request         // seen, if nobody keeps it
 
 	// Of the slow way:
 	call     context.Context // ends with ctx, Deadline, a timeout, and the response
@@ -135,7 +134,7 @@ func (x *exchange) deadlineError() error {
 
 // copyRequest makes seen safe to keep.
 func (x *exchange) copyRequest() {
-	x.seen = &Request{Request: snapshot(x.req), timeouts: x.timeouts, body: x.inline.body}
+	x.seen = &Request{Request: snapshot(x.req), timeouts: x.inline.timeouts, body: x.inline.body}
 }
 
 // slow runs the exchange with whatever has to be waited for. h is the handler if
@@ -215,7 +214,7 @@ func (x *exchange) release() {
 
 // ask lets h answer, within the header timeout.
 func (x *exchange) ask(h Handler) (*Response, error) {
-	if limit := x.timeouts.Header; engine.Limited(limit) {
+	if limit := x.inline.timeouts.Header; engine.Limited(limit) {
 		timer := time.AfterFunc(limit, func() {
 			x.cancel(&engine.TimeoutError{Kind: engine.KindHeader, Limit: limit})
 		})
@@ -306,11 +305,9 @@ func (x *exchange) respond(r *Response) (*engine.Response, error) {
 		t.FirstByte()
 	}
 	x.engine.record(nil, r)
-	res := &x.response
-	*res = engine.Response{
-		Status: status, Reason: r.Reason, Proto: r.proto(), Header: r.fields(),
-		ContentLength: r.announced(), Body: &x.body, Conn: r.conn, Reused: r.reused,
-	}
+	res := &x.response // fresh: written field by field, as copying a whole one costs more
+	res.Status, res.Reason, res.Proto, res.Header = status, r.Reason, r.proto(), r.fields()
+	res.ContentLength, res.Body, res.Conn, res.Reused = r.announced(), &x.body, r.conn, r.reused
 	if res.Conn == nil {
 		res.Conn = x.engine.conn
 	}
