@@ -102,6 +102,10 @@ func (c *Call) Attributes() *attr.Shared { return &c.attrs }
 // response; if so, interceptors may use [Response.Save].
 func (c *Call) Buffered() bool { return c.mode == buffered }
 
+// Stateless reports whether the call came in by [Client.RoundTrip]: phases
+// SendFollow and SendState have no part in it.
+func (c *Call) Stateless() bool { return c.mode == transport }
+
 // Sends returns the number of requests sent so far.
 func (c *Call) Sends() int { return int(c.root().sends.Load()) }
 

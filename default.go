@@ -27,7 +27,7 @@ type builtins struct {
 	onUpload, onDownload                          Value[ProgressFunc]
 	decodeRatio                                   Value[int64]
 	wire                                          wireSettings
-	wireMarks, fieldMarks                         mark // of the settings that change wire, and the plain fields
+	wireMarks, fieldMarks                         mark          // of the settings that change wire, and the plain fields
 	plain                                         header.Header // of requests without fields of their own
 	plainEncodings                                string
 	plainOK                                       int // so many of them are known to be sendable

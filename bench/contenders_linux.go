@@ -20,6 +20,7 @@ var contenders = []contender{
 	{"cio-plain", "the engine, context that never ends, deadline on the request", makeCIO(noCancel), true},
 	{"cio-timeout", "the engine, the caller's context.WithTimeout for each request", makeCIO(withTimeout), true},
 	{"godwit", "godwit.Get[[]byte], Post[record] or Client.Stream with what New installs, and godwit.Timeout", makeGodwit, false},
+	{"godwit-plugins", "the same with auth, cookies, encoding and retry", makeGodwitPlugins, true},
 	{"fasthttp", "fasthttp.Client, no timeout, no context", makeFasthttp(false), false},
 	{"fasthttp-timeout", "fasthttp.Client.DoTimeout", makeFasthttp(true), true},
 	{"hertz", "hertz client on netpoll", makeHertz(false), false},

@@ -11,6 +11,10 @@ import (
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/cio"
 	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/plugins/auth"
+	"github.com/godwit-go/godwit/plugins/cookies"
+	"github.com/godwit-go/godwit/plugins/encoding"
+	"github.com/godwit-go/godwit/plugins/retry"
 )
 
 func cioConfig(e *env) cio.Config {
@@ -96,8 +100,16 @@ func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // makeGodwit measures typed calls with what New installs, and streams for bulk.
-func makeGodwit(e *env) (func() task, error) {
-	client := godwit.New(godwit.WithEngine(cioConfig(e)), godwit.Timeout(timeout))
+func makeGodwit(e *env) (func() task, error) { return godwitTasks(e) }
+
+// makeGodwitPlugins does so with the plugins that most clients have.
+func makeGodwitPlugins(e *env) (func() task, error) {
+	return godwitTasks(e, godwit.Install(auth.New(auth.Basic{User: "ada", Password: "pw", Preemptive: true}),
+		cookies.New(cookies.Config{}), encoding.New(encoding.Config{}), retry.New(retry.Config{})))
+}
+
+func godwitTasks(e *env, opts ...godwit.ClientOption) (func() task, error) {
+	client := godwit.New(append(opts, godwit.WithEngine(cioConfig(e)), godwit.Timeout(timeout))...)
 	if err := client.Err(); err != nil {
 		return nil, err
 	}

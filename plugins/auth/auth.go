@@ -29,7 +29,6 @@ var (
 	offSetting     = godwit.NewSetting("auth.Off", false)
 	refusedSetting = godwit.NewSetting[func(*godwit.Response) bool]("auth.RefusedIf", nil)
 
-	callKey = attr.NewKey[*callState]("auth.call")
 	passKey = attr.NewKey[*pass]("auth.pass")
 )
 
@@ -107,7 +106,6 @@ func (p *Plugin) Install(s *godwit.Scope) error {
 		return p.err
 	}
 	in := &installed{Plugin: p, off: offSetting.Capture(s), refusedIf: refusedSetting.Capture(s)}
-	s.InterceptCall(godwit.CallSend, in.begin)
 	s.Intercept(godwit.SendAuth, in.serve)
 	if p.hooked {
 		s.Intercept(godwit.SendAttempt, in.sign)
@@ -121,12 +119,6 @@ type installed struct {
 	*Plugin
 	off       godwit.Value[bool]
 	refusedIf godwit.Value[func(*godwit.Response) bool]
-}
-
-// begin gives the call a place for its first origin, which its forks share.
-func (in *installed) begin(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
-	callKey.Set(godwit.CallFrom(ctx).Attributes(), new(callState))
-	return next(ctx, req)
 }
 
 func (in *installed) serve(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
@@ -159,7 +151,7 @@ func (in *installed) sign(ctx context.Context, req *godwit.Request, next godwit.
 		}
 		x := t.exchange // forks sign at the same time
 		x.Request = req
-		if err := t.signer.Sign(marked{ctx, in.Plugin}, &x); err != nil {
+		if err := t.signer.Sign(&marked{ctx, in.Plugin}, &x); err != nil {
 			return nil, err
 		}
 	}
@@ -198,7 +190,7 @@ type marked struct {
 }
 
 // Value adds the mark to those of the context.
-func (m marked) Value(key any) any {
+func (m *marked) Value(key any) any {
 	if k, ok := key.(markKey); ok && k.Plugin == m.plugin {
 		return true
 	}

@@ -13,6 +13,8 @@ type pass struct {
 	*installed
 	req   *godwit.Request
 	tries []try
+	one   [1]try // room for tries: most clients have one provider
+	ctx   marked // what its providers are given
 	signs bool
 }
 
@@ -35,7 +37,10 @@ func (s *pass) activate(first, here origin) bool {
 			continue
 		}
 		if s.tries == nil {
-			s.tries = make([]try, 0, len(s.bound)-i)
+			s.tries = s.one[:0]
+			if len(s.bound)-i > 1 {
+				s.tries = make([]try, 0, len(s.bound)-i)
+			}
 		}
 		s.tries = append(s.tries, try{bound: b, exchange: Exchange{proxy: b.scope.proxy != ""}})
 		s.signs = s.signs || b.signer != nil
@@ -52,8 +57,9 @@ func (s *pass) own(field string) bool {
 }
 
 func (s *pass) run(ctx context.Context, next godwit.Handler) (*godwit.Response, error) {
+	s.ctx = marked{ctx, s.Plugin}
 	for {
-		send, err := s.build(ctx)
+		send, err := s.build()
 		if err != nil {
 			return nil, err
 		}
@@ -61,7 +67,7 @@ func (s *pass) run(ctx context.Context, next godwit.Handler) (*godwit.Response, 
 		if err != nil {
 			return nil, err
 		}
-		again, resp, err := s.refused(ctx, send, resp)
+		again, resp, err := s.refused(send, resp)
 		if !again {
 			return resp, err
 		}
@@ -69,7 +75,7 @@ func (s *pass) run(ctx context.Context, next godwit.Handler) (*godwit.Response, 
 }
 
 // build returns the request to send: a copy with credentials.
-func (s *pass) build(ctx context.Context) (*godwit.Request, error) {
+func (s *pass) build() (*godwit.Request, error) {
 	send := s.req.Clone()
 	if s.hooked {
 		passKey.Set(&send.Attributes, s)
@@ -82,7 +88,7 @@ func (s *pass) build(ctx context.Context) (*godwit.Request, error) {
 		}
 		x := &t.exchange
 		x.Request, x.Response, x.Challenges, x.set = send, nil, nil, false
-		if err := t.auth.Authorize(marked{ctx, s.Plugin}, x); err != nil {
+		if err := t.auth.Authorize(&s.ctx, x); err != nil {
 			return nil, err
 		}
 		t.sent = x.set
@@ -110,7 +116,7 @@ func (s *pass) taken(i int, send *godwit.Request) bool {
 
 // refused looks for an answer if resp is a refusal, and reports whether to send
 // again. Otherwise the response or error is what the caller gets.
-func (s *pass) refused(ctx context.Context, send *godwit.Request, resp *godwit.Response) (bool, *godwit.Response, error) {
+func (s *pass) refused(send *godwit.Request, resp *godwit.Response) (bool, *godwit.Response, error) {
 	proxy := resp.Status == godwit.StatusProxyAuthRequired
 	if resp.Upgraded() != nil || !proxy && !s.isRefusal(resp) {
 		return false, resp, nil
@@ -132,7 +138,7 @@ func (s *pass) refused(ctx context.Context, send *godwit.Request, resp *godwit.R
 			resp.Discard() // a held response holds a connection that a refresh may need
 			held = false
 		}
-		ok, err := t.auth.Answer(marked{ctx, s.Plugin}, x)
+		ok, err := t.auth.Answer(&s.ctx, x)
 		if err != nil {
 			return false, nil, err
 		}

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/godwit-go/godwit"
 )
@@ -153,29 +152,22 @@ func defaultPort(scheme string) string {
 	return "80"
 }
 
-// callState is what hops, attempts and forks of a call share.
-type callState struct {
-	mu    sync.Mutex // guards first
-	first origin
-}
-
-// firstOrigin returns the origin of the call's first send; here is the present
-// one. Later hops are chosen by servers.
+// firstOrigin returns the origin that the call was for before it was redirected;
+// here is the present one. Later hops are chosen by servers.
 func firstOrigin(ctx context.Context, here origin) origin {
 	call := godwit.CallFrom(ctx)
 	if call == nil {
 		return here
 	}
-	state, ok := callKey.Get(call.Attributes())
-	if !ok { // RoundTrip, which follows nothing
+	hops := call.History()
+	if len(hops) == 0 {
 		return here
 	}
-	state.mu.Lock()
-	defer state.mu.Unlock()
-	if state.first == (origin{}) {
-		state.first = here
+	u, err := url.Parse(hops[0].URL)
+	if err != nil {
+		return origin{}
 	}
-	return state.first
+	return originOf(u)
 }
 
 // fromProxy reports whether resp, the answer to a request to u, came from the

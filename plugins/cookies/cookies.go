@@ -25,6 +25,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/godwit-go/godwit"
@@ -67,7 +68,13 @@ func Off() godwit.Option { return storageSetting.Set(nil) }
 
 // Plugin keeps cookies. It is safe for concurrent use; clients that share it
 // share its storage.
-type Plugin struct{ config Config }
+type Plugin struct {
+	config   Config
+	lastSite atomic.Pointer[hostSite] // most clients talk to one host
+}
+
+// hostSite is a host and the site that it belongs to.
+type hostSite struct{ host, site string }
 
 var _ godwit.Plugin = (*Plugin)(nil)
 
@@ -85,7 +92,7 @@ func New(c Config) *Plugin {
 			return suffix
 		}
 	}
-	return &Plugin{c}
+	return &Plugin{config: c}
 }
 
 // Name returns "cookies".
@@ -94,11 +101,10 @@ func (p *Plugin) Name() string { return "cookies" }
 // phaseHop is just inside the redirects: it sees each hop once.
 const phaseHop godwit.SendPhase = "Cookies"
 
-// Install hooks the plugin into phases CallState, SendState and SendReceive, and
-// into one of its own after SendFollow.
+// Install hooks the plugin into phases SendState and SendReceive, and into one of
+// its own after SendFollow.
 func (p *Plugin) Install(s *godwit.Scope) error {
 	i := &installed{p, storageSetting.Capture(s, p.config.Storage)}
-	s.InterceptCall(godwit.CallState, i.begin)
 	s.AddPhaseAfter(godwit.SendFollow, phaseHop)
 	s.Intercept(phaseHop, i.hop)
 	s.Intercept(godwit.SendState, i.send)
@@ -112,20 +118,8 @@ type installed struct {
 	storage godwit.Value[Storage]
 }
 
-var (
-	// active marks requests of calls that have state: those of Client.RoundTrip
-	// have none, but pass phase SendReceive.
-	active = attr.NewKey[bool]("cookies: active")
-	// crossSite marks requests that another site asked for.
-	crossSite = attr.NewKey[bool]("cookies: cross-site")
-)
-
-func (i *installed) begin(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
-	if i.storage.For(req) != nil {
-		active.Set(&req.Attributes, true)
-	}
-	return next(ctx, req)
-}
+// crossSite marks requests that another site asked for.
+var crossSite = attr.NewKey[bool]("cookies: cross-site")
 
 // hop marks requests that come from a redirect of another site.
 func (i *installed) hop(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
@@ -169,7 +163,7 @@ func (i *installed) receive(ctx context.Context, req *godwit.Request, next godwi
 		return resp, err
 	}
 	s := i.storage.For(req)
-	if on, _ := active.Get(&req.Attributes); s == nil || !on {
+	if s == nil || godwit.CallFrom(ctx).Stateless() {
 		return resp, nil
 	}
 	if err := i.keep(ctx, s, originOf(req), resp.Header.Values("Set-Cookie")); err != nil {

@@ -170,11 +170,19 @@ func (i *installed) query(req *godwit.Request) query {
 // match returns the cookies for a request and notes that they were used.
 func (p *Plugin) match(ctx context.Context, s Storage, q query) ([]Cookie, error) {
 	matched, err := p.selected(ctx, s, q)
-	stale := func(c Cookie) bool { return q.now.Sub(c.Used) >= usedEvery }
-	if err != nil || !slices.ContainsFunc(matched, stale) {
-		return matched, err
+	if err != nil || len(matched) == 0 {
+		return nil, err
 	}
-	return matched, s.Update(ctx, p.site(q.host), func(kept []Cookie) []Cookie {
+	return matched, p.touch(ctx, s, q, matched)
+}
+
+// touch notes that the matched cookies were used, unless that was noted lately.
+func (p *Plugin) touch(ctx context.Context, s Storage, q query, matched []Cookie) error {
+	stale := func(c Cookie) bool { return q.now.Sub(c.Used) >= usedEvery }
+	if !slices.ContainsFunc(matched, stale) {
+		return nil
+	}
+	return s.Update(ctx, p.site(q.host), func(kept []Cookie) []Cookie {
 		for i := range kept {
 			if kept[i].matches(&q) && stale(kept[i]) {
 				kept[i].Used = q.now
@@ -212,12 +220,15 @@ func (p *Plugin) site(host string) string {
 	if isIP(host) {
 		return host
 	}
-	suffix := p.config.PublicSuffix(host)
-	rest, ok := strings.CutSuffix(host, "."+suffix)
-	if !ok {
-		return host
+	if last := p.lastSite.Load(); last != nil && last.host == host {
+		return last.site
 	}
-	return host[strings.LastIndexByte(rest, '.')+1:]
+	site := host
+	if rest, ok := strings.CutSuffix(host, "."+p.config.PublicSuffix(host)); ok {
+		site = host[strings.LastIndexByte(rest, '.')+1:]
+	}
+	p.lastSite.Store(&hostSite{host, site})
+	return site
 }
 
 func (p *Plugin) siteOfURL(raw string) string {
