@@ -162,10 +162,11 @@ type userBodyState struct {
 	base    *baseBody
 	call    *Call
 	request *Request
+	final   atomic.Pointer[error] // what reading ended with
 }
 
 func newUserBody(resp *Response, leakable bool) *userBody {
-	state := &userBodyState{resp.Body, resp.base, resp.call, resp.request}
+	state := &userBodyState{inner: resp.Body, base: resp.base, call: resp.call, request: resp.request}
 	b := &userBody{state: state}
 	if leakable {
 		b.guard = runtime.AddCleanup(b, func(s *userBodyState) { s.inner.Close(); s.base.Close() }, state)
@@ -174,6 +175,9 @@ func newUserBody(resp *Response, leakable bool) *userBody {
 }
 
 func (b *userBody) Read(p []byte) (int, error) {
+	if err := b.state.final.Load(); err != nil {
+		return 0, *err // the call is over: the engine would tell of that
+	}
 	n, err := b.state.inner.Read(p)
 	if err != nil {
 		err = b.state.ended(err)
@@ -183,6 +187,13 @@ func (b *userBody) Read(p []byte) (int, error) {
 }
 
 func (b *userBody) WriteTo(w io.Writer) (int64, error) {
+	switch err := b.state.final.Load(); {
+	case err == nil:
+	case *err == io.EOF:
+		return 0, nil
+	default:
+		return 0, *err
+	}
 	out := &watchedWriter{w: w}
 	n, err := copyBody(out, b.state.inner)
 	switch {
@@ -221,9 +232,11 @@ func (b *userBody) Close() error {
 	return err
 }
 
-// ended is called when a read returned err: it ends what hangs on the body.
+// ended is called when a read returned err: it ends what hangs on the body. What
+// it returns is what all further reads return.
 func (s *userBodyState) ended(err error) error {
 	if err == io.EOF {
+		s.final.Store(&err)
 		s.base.fire(nil)
 		return err
 	}
@@ -231,6 +244,7 @@ func (s *userBodyState) ended(err error) error {
 	s.call.tellCancelled(err)
 	emit(&s.call.ctx, s.request, ReceiveFailed{s.call, err})
 	err = envelope(s.call, s.request, s.call.client.handleError(&s.call.ctx, s.request, err))
+	s.final.Store(&err)
 	s.base.note(err)
 	s.base.fire(err)
 	return err

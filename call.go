@@ -109,6 +109,12 @@ func (c *Call) Stateless() bool { return c.mode == transport }
 // Sends returns the number of requests sent so far.
 func (c *Call) Sends() int { return int(c.root().sends.Load()) }
 
+// SendsLeft returns how often the call may still send req, redirects and
+// attempts counted together: see [MaxSends].
+func (c *Call) SendsLeft(req *Request) int {
+	return max(0, c.client.builtin.maxSends.For(req)-int(c.root().passes.Load()))
+}
+
 // History returns the redirects that were followed, oldest first.
 func (c *Call) History() []Hop {
 	c = c.root()

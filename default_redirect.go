@@ -36,7 +36,7 @@ func (b *builtins) redirect(ctx context.Context, req *Request, next Handler) (*R
 	if !b.follow.For(req) {
 		return next(ctx, req)
 	}
-	call := CallFrom(ctx)
+	call, first := CallFrom(ctx), req
 	for n := 0; ; n++ {
 		resp, err := next(ctx, req)
 		if err != nil || !redirects(resp.Status) || resp.upgraded != nil {
@@ -59,6 +59,7 @@ func (b *builtins) redirect(ctx context.Context, req *Request, next Handler) (*R
 			resp.Discard()
 			return nil, err
 		}
+		returnCookies(first, to)
 		emit(ctx, req, Redirected{call, resp, to})
 		call.note(Hop{req.Method, withoutUser(req.URL).String(), resp.Status, resp.Header})
 		resp.Discard()
@@ -118,6 +119,14 @@ func follow(req *Request, status Status, target *url.URL) (*Request, error) {
 		to.Header.Del("WWW-Authenticate")
 	}
 	return to, nil
+}
+
+// returnCookies gives a request that comes back to the call's first origin the
+// cookies that the caller gave for it; they were left out on the way.
+func returnCookies(first, to *Request) {
+	if !to.Header.Has("Cookie") && first.Header.Has("Cookie") && originOf(first.URL) == originOf(to.URL) {
+		to.Header.AddAll("Cookie", first.Header.Values("Cookie")...)
+	}
 }
 
 // dropContent makes a request a GET without a body (RFC 9110 §15.4.4).

@@ -317,3 +317,41 @@ func TestHostFieldOverRedirects(t *testing.T) {
 		}
 	}
 }
+
+// TestReadAfterEnd: what a body ended with is what all further reads tell.
+func TestReadAfterEnd(t *testing.T) {
+	broken := errors.New("broken")
+	for name, row := range map[string]struct {
+		answer mock.Handler
+		want   error
+	}{
+		"end":     {mock.OK("7"), io.EOF},
+		"failure": {mock.Stream(func(_ context.Context, w io.Writer) error { io.WriteString(w, "7"); return broken }), broken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			failed := 0
+			c, _ := client(t, answers(row.answer), godwit.On(func(context.Context, godwit.ReceiveFailed) { failed++ }))
+			resp, err := c.Open(t.Context(), godwit.NewRequest("GET", base))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Close()
+			var one [1]byte
+			if _, err := io.ReadFull(resp.Body, one[:]); err != nil || one[0] != '7' {
+				t.Fatalf("%q, %v", one, err)
+			}
+			for range 3 {
+				if n, err := resp.Body.Read(one[:]); n != 0 || !errors.Is(err, row.want) {
+					t.Errorf("read %d, %v, want %v", n, err, row.want)
+				}
+			}
+			switch n, err := io.Copy(io.Discard, resp.Body); {
+			case n != 0, row.want == io.EOF && err != nil, row.want != io.EOF && !errors.Is(err, row.want):
+				t.Errorf("copied %d, %v", n, err)
+			}
+			if want := map[bool]int{false: 1}[row.want == io.EOF]; failed != want {
+				t.Errorf("ReceiveFailed was raised %d times, want %d", failed, want)
+			}
+		})
+	}
+}

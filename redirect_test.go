@@ -177,3 +177,17 @@ func TestRedirectEvents(t *testing.T) {
 		t.Errorf("events %s\nwant   %s", got, want)
 	}
 }
+
+// TestRedirectBackHome: cookies by hand are for the origin that they were given
+// for, also when the way leads over another one.
+func TestRedirectBackHome(t *testing.T) {
+	c, eng := client(t, answers(to(302, "http://other.example/"), to(302, base+"/back"), to(302, "/again"), mock.OK("")))
+	if _, err := c.Do(t.Context(), godwit.NewRequest("GET", base+"/", godwit.Cookie("id", "7"))); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"id=7", "", "id=7", "id=7"} {
+		if got := eng.Requests()[i].Header.Get("Cookie"); got != want {
+			t.Errorf("hop %d: Cookie %q, want %q", i, got, want)
+		}
+	}
+}

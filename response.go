@@ -192,12 +192,14 @@ func (r *Response) Save() error {
 	data, err := readAll(r.Body, length, limit)
 	if err != nil {
 		r.base.note(err)
+		if r.call != nil { // before Close, which ends the fork that the response came by
+			err = r.call.explainBody(err)
+		} else {
+			err = bodyError(err)
+		}
 		r.Close()
 		r.mem.data = data // what there is, for a StatusError
-		if r.call != nil {
-			return r.call.explainBody(err)
-		}
-		return bodyError(err)
+		return err
 	}
 	r.Close()
 	r.setSaved(data)
