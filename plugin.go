@@ -94,6 +94,30 @@ func (s *Scope) AddPhaseBefore(anchor, phase SendPhase) { s.note(s.send.InsertBe
 // inside anchor.
 func (s *Scope) AddPhaseAfter(anchor, phase SendPhase) { s.note(s.send.InsertAfter(anchor, phase)) }
 
+// AddCallPhaseBefore adds a phase of the plugin's own to the Call pipeline, just
+// outside anchor.
+func (s *Scope) AddCallPhaseBefore(anchor, phase CallPhase) {
+	s.note(s.call.InsertBefore(anchor, phase))
+}
+
+// AddCallPhaseAfter adds a phase of the plugin's own to the Call pipeline, just
+// inside anchor.
+func (s *Scope) AddCallPhaseAfter(anchor, phase CallPhase) {
+	s.note(s.call.InsertAfter(anchor, phase))
+}
+
+// AddDecodePhaseBefore adds a phase of the plugin's own to the Decode pipeline,
+// just outside anchor.
+func (s *Scope) AddDecodePhaseBefore(anchor, phase DecodePhase) {
+	s.note(s.decode.InsertBefore(anchor, phase))
+}
+
+// AddDecodePhaseAfter adds a phase of the plugin's own to the Decode pipeline,
+// just inside anchor.
+func (s *Scope) AddDecodePhaseAfter(anchor, phase DecodePhase) {
+	s.note(s.decode.InsertAfter(anchor, phase))
+}
+
 // OnRequest runs f once a call, in phase CallState. f may change the request.
 func (s *Scope) OnRequest(f func(context.Context, *Request) error) {
 	s.InterceptCall(CallState, func(ctx context.Context, req *Request, next Handler) (*Response, error) {

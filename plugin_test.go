@@ -43,10 +43,14 @@ func TestPhaseOrder(t *testing.T) {
 		godwit.Install(godwit.PluginFunc("custom", func(s *godwit.Scope) error {
 			s.AddPhaseAfter(godwit.SendCache, "Sign")
 			s.Intercept("Sign", noting("sign"))
+			s.AddCallPhaseBefore(godwit.CallState, "Early")
+			s.InterceptCall("Early", noting("early"))
+			s.AddCallPhaseAfter(godwit.CallState, "Late")
+			s.InterceptCall("Late", noting("late"))
 			return nil
 		})),
 	}
-	want := "call, z, a, b, user 1, user 2, sign, y"
+	want := "early, call, late, z, a, b, user 1, user 2, sign, y"
 	for range 2 {
 		c, _ := client(t, answers(mock.OK("")), opts...)
 		var got []string
@@ -57,6 +61,31 @@ func TestPhaseOrder(t *testing.T) {
 			t.Errorf("order %s\nwant  %s", s, want)
 		}
 		opts[0], opts[1] = opts[1], opts[0] // the order of options does not matter
+	}
+}
+
+// TestDecodePhases: phases of one's own stand around those of the Decode pipeline.
+func TestDecodePhases(t *testing.T) {
+	var order []string
+	mark := func(name string) godwit.DecodeInterceptor {
+		return func(ctx context.Context, d *godwit.Decoding, next godwit.DecodeHandler) (bool, error) {
+			order = append(order, name)
+			return next(ctx, d)
+		}
+	}
+	c, _ := client(t, answers(mock.OK("x")), godwit.Install(godwit.PluginFunc("p", func(s *godwit.Scope) error {
+		s.AddDecodePhaseBefore(godwit.DecodeParse, "Outer")
+		s.AddDecodePhaseAfter(godwit.DecodeReceive, "First")
+		s.InterceptDecode("Outer", mark("outer"))
+		s.InterceptDecode("First", mark("first"))
+		s.InterceptDecode(godwit.DecodeReceive, mark("receive"))
+		return nil
+	})))
+	if v, err := godwit.Get[string](t.Context(), c, base); err != nil || v != "x" {
+		t.Fatal(v, err)
+	}
+	if got := strings.Join(order, " "); got != "receive first outer" {
+		t.Errorf("order %s", got)
 	}
 }
 
