@@ -36,6 +36,9 @@ var ktorNames = []string{
 	"BasicAuth", "HttpCookies", "AcceptAllCookiesStorage", "ConstantCookiesStorage", "DropBody", "HttpPlainText.defaultCharset",
 	"JsonFeature", "JsonSerializer", "WebSockets", "HttpClientFeature",
 	"requestPipeline", "sendPipeline", "receivePipeline", "responsePipeline", "phases",
+	// server-sent events
+	"sse", "serverSentEvents(deserialize)", "sseSession", "ServerSentEvent", "reconnectionTime", "maxReconnectionAttempts",
+	"showCommentEvents", "showRetryEvents", "bufferPolicy", "SSEClientException",
 	// what all engines share
 	"dispatcher", "sslContext", "threadsCount", "pipelining", "proxy", "maximum connections", "maximum connections per route",
 	// Apache
@@ -67,7 +70,7 @@ var ktorNames = []string{
 
 // rooms are the packages that docs/from-ktor.md may speak of.
 var rooms = map[string]string{
-	"auth": "plugins/auth", "cookies": "plugins/cookies", "retry": "plugins/retry",
+	"auth": "plugins/auth", "cookies": "plugins/cookies", "retry": "plugins/retry", "sse": "sse",
 	"godwit": ".", "header": "header", "content": "content", "attr": "attr", "pipeline": "pipeline", "engine": "engine",
 	"cio": "engine/cio", "nethttp": "engine/nethttp", "mock": "engine/mock",
 }

@@ -62,6 +62,7 @@ func groups() []group {
 		{"Proxy", proxyTests},
 		{"Hooks", hookTests},
 		{"Upgrade", upgradeTests},
+		{"LongStream", longStreamTests},
 		{"Stress", stressTests},
 	}
 }

@@ -40,6 +40,7 @@ var steps = []step{
 	{"A timeout", timeoutCode, timeout},
 	{"A large download, streamed", downloadCode, download},
 	{"An error with status and body", failureCode, failure},
+	{"Server-sent events", eventsCode, events},
 }
 
 func main() {

@@ -43,6 +43,7 @@ func startServer() (*server, error) {
 	mux.Handle("GET /moved", http.RedirectHandler("/moved/again", http.StatusMovedPermanently))
 	mux.Handle("GET /moved/again", http.RedirectHandler("/users/7", http.StatusTemporaryRedirect))
 	mux.HandleFunc("GET /never", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	mux.HandleFunc("GET /flight", flight)
 	large, err := largeFile()
 	if err != nil {
 		return nil, err
@@ -96,6 +97,27 @@ func (s *server) meet(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, meeting)
 	case <-r.Context().Done():
 	}
+}
+
+// flight sends the next leg as an event, and ends the stream; the client comes
+// again with the id of what it has.
+func flight(w http.ResponseWriter, r *http.Request) {
+	next, err := strconv.Atoi(r.Header.Get("Last-Event-ID"))
+	if err != nil || next < 0 {
+		http.Error(w, "Last-Event-ID is no number", http.StatusBadRequest)
+		return
+	}
+	if next >= len(legs) {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	leg, err := json.Marshal(legs[next])
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	fmt.Fprintf(w, "retry: 20\nid: %d\ndata: %s\n\n", next+1, leg)
 }
 
 func square(w http.ResponseWriter, r *http.Request) {

@@ -1,0 +1,366 @@
+package sse
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-go/godwit"
+	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/eventstream"
+)
+
+// stream is one loop over events: a chain of connections.
+type stream struct {
+	client *godwit.Client
+	base   *godwit.Request
+	yield  func(*stream, Event, error) bool
+	parser eventstream.Parser
+
+	set     settings
+	call    *godwit.Call // the last one
+	oneShot atomic.Bool  // what it sent cannot be sent again
+
+	lastID   string
+	retry    time.Duration // the server's
+	retried  bool          // retry is set
+	opened   bool          // there was a stream already
+	failures int           // in a row
+	attempts int           // since the last event
+}
+
+func newStream(c *godwit.Client, req *godwit.Request, yield func(*stream, Event, error) bool) *stream {
+	s := &stream{client: c, base: req, yield: yield}
+	if req == nil {
+		return s
+	}
+	s.set = settingsIn(&req.Attributes)
+	s.lastID = s.set.lastID
+	if s.lastID == "" {
+		s.lastID = req.Header.Get("Last-Event-ID")
+	}
+	return s
+}
+
+// run is the loop.
+func (s *stream) run(ctx context.Context) {
+	if ctx == nil || s.base == nil {
+		s.yield(s, Event{}, &Error{Reason: BadRequest, Err: errors.New("the context or the request is nil")})
+		return
+	}
+	for {
+		err := s.connection(ctx)
+		if err == errLeft {
+			return
+		}
+		reason, final := s.judge(ctx, err)
+		if !final {
+			if err = s.pause(ctx, err); err == nil {
+				continue
+			}
+			reason = Cancelled
+		}
+		if err != io.EOF || reason != Disconnected {
+			s.yield(s, Event{}, s.failed(reason, err))
+		}
+		return
+	}
+}
+
+// healthy is how long a stream must stay open at least to count as a success
+// without an event.
+const healthy = 10 * time.Second
+
+// connection makes one call and yields its events.
+func (s *stream) connection(ctx context.Context) error {
+	s.attempts++
+	s.oneShot.Store(false)
+	resp, err := s.client.Open(ctx, s.request())
+	if s.call != nil {
+		s.set = settingsIn(s.call.Attributes()) // with the client's
+	}
+	if err != nil {
+		return err
+	}
+	defer resp.Close()
+	if resp.Status == godwit.StatusNoContent {
+		return errLeft
+	}
+	if err := check(resp); err != nil {
+		return err
+	}
+	s.opened = true
+	godwit.Emit(s.call.Context(), Opened{resp})
+	s.set.limit(&s.parser)
+	s.parser.OnComment = nil
+	if s.set.comments {
+		s.parser.OnComment = func(text string) { godwit.Emit(s.call.Context(), Comment{text}) }
+	}
+	s.parser.Reset(s.lastID)
+	defer s.parser.Release()
+	begun := time.Now()
+	err = s.deliver(ctx, resp)
+	if time.Since(begun) >= max(s.set.backoff.longest, healthy) {
+		s.failures, s.attempts = 0, 0
+	}
+	return err
+}
+
+// request makes the request of one connection.
+func (s *stream) request() *godwit.Request {
+	req := s.base.Clone()
+	if method, ok := methodKey.Get(&req.Attributes); ok {
+		req.Method = method
+	}
+	req.Header.SetIfAbsent("Accept", "text/event-stream")
+	req.Header.SetIfAbsent("Cache-Control", "no-cache")
+	req.Header.Del("Last-Event-ID")
+	if id, _ := idField(s.lastID); id != "" {
+		req.Header.Set("Last-Event-ID", id)
+	}
+	return req.With(
+		godwit.TimeoutToHead(),
+		godwit.ExpectSuccess(false), // check does it, and does not wait for a body that never ends
+		godwit.On(func(_ context.Context, e godwit.Created) { s.call = e.Call }),
+		godwit.On(func(_ context.Context, e godwit.Sending) {
+			if !e.Request.IsReplayable() {
+				s.oneShot.Store(true)
+			}
+		}),
+	)
+}
+
+// deliver yields the events of a response until it ends.
+func (s *stream) deliver(ctx context.Context, resp *godwit.Response) error {
+	retry := func() {
+		ms, ok := s.parser.TakeRetry()
+		if !ok {
+			return
+		}
+		s.retry, s.retried = time.Duration(min(ms, uint64(s.set.maxRetry/time.Millisecond)))*time.Millisecond, true
+		godwit.Emit(s.call.Context(), RetryChanged{s.retry})
+	}
+	cancelled := false
+	err := events(&s.parser, resp.Body, func(ev Event) bool {
+		retry()
+		if cancelled = ctx.Err() != nil; cancelled {
+			return false
+		}
+		s.failures, s.attempts, s.lastID = 0, 0, ev.LastEventID
+		return s.yield(s, ev, nil)
+	})
+	if cancelled {
+		return ended(ctx)
+	}
+	retry()
+	s.lastID = s.parser.LastEventID()
+	return err
+}
+
+// events parses what r gives and yields the events. It returns the error of
+// reading or parsing, or errLeft.
+func events(p *eventstream.Parser, r io.Reader, yield func(Event) bool) error {
+	var ev eventstream.Event
+	for idle := 0; ; {
+		n, readErr := r.Read(p.Space())
+		p.Advance(n)
+		for {
+			ok, err := p.Next(&ev)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				break
+			}
+			if !yield(Event(ev)) {
+				return errLeft
+			}
+		}
+		if idle++; n > 0 {
+			idle = 0
+		}
+		switch {
+		case readErr != nil:
+			return readErr
+		case idle > 100:
+			return io.ErrNoProgress
+		}
+	}
+}
+
+// check looks at the head of an answer.
+func check(resp *godwit.Response) error {
+	if resp.Status != godwit.StatusOK {
+		refusal := &godwit.StatusError{Response: glimpse(resp)}
+		if mt, ok := header.ContentType(resp.Header); ok && mt.Essence() == "application/problem+json" {
+			problem := new(godwit.Problem)
+			if json.Unmarshal(refusal.Response.Bytes(), problem) == nil {
+				refusal.Problem = problem
+			}
+		}
+		return refusal
+	}
+	if mt, ok := header.ContentType(resp.Header); !ok || mt.Essence() != "text/event-stream" {
+		why := "it has no Content-Type"
+		if ct := resp.Header.Joined("Content-Type"); ct != "" {
+			why = fmt.Sprintf("Content-Type %q", ct)
+		}
+		seen := glimpse(resp)
+		if body := seen.Bytes(); len(body) > 0 {
+			why += fmt.Sprintf("; body starts %q", body[:min(len(body), 200)])
+		}
+		return &notEventStream{why, seen}
+	}
+	if coding := resp.Header.Joined("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return &notEventStream{fmt.Sprintf("Content-Encoding %q was not asked for, or is not known", coding), glimpse(resp)}
+	}
+	return nil
+}
+
+// glimpse reads the start of a body that is no event stream: error messages stand
+// there. It takes what comes within a second, and closes the response.
+func glimpse(resp *godwit.Response) *godwit.Response {
+	const size, patience = 64 << 10, time.Second
+	timer := time.AfterFunc(patience, func() { resp.Close() })
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, size)) // what there is will do
+	timer.Stop()
+	resp.Close()
+	return godwit.NewResponse(resp.Request(), resp.Status, resp.Header, body)
+}
+
+// judge decides whether the end of a connection is the end of the stream, and
+// why.
+func (s *stream) judge(ctx context.Context, err error) (reason Reason, final bool) {
+	if ctx.Err() != nil {
+		return Cancelled, true
+	}
+	reason = reasonOf(err)
+	status, refused := errors.AsType[*godwit.StatusError](err)
+	switch {
+	case !s.set.reconnect:
+		return reason, true
+	case refused && slices.Contains(s.set.statuses, status.Response.Status):
+	case reason != Disconnected:
+		return reason, true
+	case !s.opened && unknownHost(err):
+		return BadRequest, true
+	}
+	if s.oneShot.Load() && !unsent(err) {
+		return BodyNotReplayable, true
+	}
+	if _, err := idField(s.lastID); err != nil {
+		return BadLastEventID, true
+	}
+	if s.failures++; s.failures > s.set.maxAttempts && s.set.maxAttempts != Unlimited {
+		return AttemptsUsedUp, true
+	}
+	return reason, false
+}
+
+// pause waits before the next attempt. A branch of the last call keeps the client
+// aware of the stream, so that Client.Cancel ends the wait and Client.Join waits
+// for it.
+func (s *stream) pause(ctx context.Context, cause error) error {
+	first := s.set.backoff.first
+	if s.retried {
+		first = s.retry
+	}
+	delay := s.set.backoff.wait(s.failures, first)
+	if status, ok := errors.AsType[*godwit.StatusError](cause); ok {
+		if after, ok := header.RetryAfter(status.Response.Header, time.Now()); ok {
+			delay = max(delay, min(after, s.set.maxRetry))
+		}
+	}
+	wait, err := s.call.Fork(ctx)
+	if err != nil {
+		return err
+	}
+	defer wait.End()
+	godwit.Emit(s.call.Context(), Reconnecting{Attempt: s.failures, Delay: delay, LastEventID: s.lastID, Err: cause})
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-wait.Done():
+		return ended(ctx)
+	}
+}
+
+// ended returns why ctx, or else the client's call, was ended.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	switch {
+	case err == nil:
+		return context.Canceled
+	case errors.Is(cause, err):
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}
+
+// failed makes the error that the loop gets.
+func (s *stream) failed(reason Reason, err error) *Error {
+	e := &Error{Reason: reason, LastEventID: s.lastID, Attempts: s.attempts, Err: err}
+	if err == io.EOF {
+		e.Err = errEnded
+	}
+	if status, ok := errors.AsType[*godwit.StatusError](err); ok {
+		e.Response = status.Response
+	}
+	if other, ok := errors.AsType[*notEventStream](err); ok {
+		e.Response = other.response
+	}
+	switch reason {
+	case BodyNotReplayable:
+		if !errors.Is(err, godwit.ErrNotReplayable) {
+			e.Err = fmt.Errorf("%w, and it would have to be: %w", godwit.ErrNotReplayable, e.Err)
+		}
+	case BadLastEventID:
+		_, bad := idField(s.lastID)
+		e.Err = fmt.Errorf("%w; the connection ended: %w", bad, e.Err)
+	}
+	return e
+}
+
+// decode makes a value of an event's data.
+func (s *stream) decode(ev Event, into any) error {
+	switch into := into.(type) {
+	case *string:
+		*into = ev.Data
+		return nil
+	case *[]byte:
+		*into = []byte(ev.Data)
+		return nil
+	}
+	err := fmt.Errorf("the client has no codec for %s (see sse.DataType)", s.set.dataType)
+	if codec := s.codec(); codec != nil {
+		if err = codec.Unmarshal([]byte(ev.Data), into); err == nil {
+			return nil
+		}
+	}
+	start := fmt.Sprintf("%q", ev.Data[:min(len(ev.Data), 200)])
+	return &Error{Reason: BadData, LastEventID: ev.LastEventID, Err: &godwit.DecodeError{
+		Type: reflect.TypeOf(into).Elem().String(), ContentType: s.set.dataType, Snippet: start, Err: err,
+	}}
+}
+
+// codec returns the client's first codec for the data.
+func (s *stream) codec() godwit.Codec {
+	mt, _ := header.ParseMediaType(s.set.dataType)
+	for _, codec := range s.client.Codecs() {
+		for _, name := range codec.MediaTypes() {
+			if name = strings.ToLower(name); name == mt.Essence() || mt.Suffix() != "" && name == "application/"+mt.Suffix() {
+				return codec
+			}
+		}
+	}
+	return nil
+}
