@@ -50,6 +50,18 @@ func As[T any](ctx context.Context, resp *Response) (T, error) {
 	return v, err
 }
 
+// Decode makes a T of data that did not come as a response's body: a message of a
+// WebSocket, the data of an event. It is what [As] does with a body of that
+// Content-Type, by c's plugins and codecs; the error is a *[DecodeError]. A nil
+// client stands for [Default].
+func Decode[T any](ctx context.Context, c *Client, contentType string, data []byte) (T, error) {
+	var v T
+	resp := &Response{Status: StatusOK, Header: header.New("Content-Type", contentType), owner: c.or()}
+	resp.setSaved(data)
+	err := decode(ctx, resp, &v)
+	return v, err
+}
+
 // decodeInto runs the Decode pipeline and wraps its error.
 func decodeInto(ctx context.Context, resp *Response, target any) error {
 	err := decode(ctx, resp, target)
@@ -111,8 +123,11 @@ func saveForDecode(resp *Response) error {
 
 // client returns the client that the response came from, else the default.
 func (r *Response) client() *Client {
-	if r.call != nil {
+	switch {
+	case r.call != nil:
 		return r.call.client
+	case r.owner != nil:
+		return r.owner
 	}
 	return (*Client)(nil).or()
 }

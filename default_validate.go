@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"time"
 )
 
 // expectation is whether a status outside 2xx is an error.
@@ -45,8 +46,12 @@ func OnError(h ErrorHandler) Option {
 	return onDefaults(func(r *Request) { e := r.more(); e.errorHandlers = append(slices.Clip(e.errorHandlers), h) })
 }
 
-// statusErrorBody limits the body that a StatusError keeps from a stream.
-const statusErrorBody = 1 << 20
+// The limits of the body that a StatusError keeps from a stream; the time is for
+// those whose request timeout ended with the head.
+const (
+	statusErrorBody = 1 << 20
+	statusErrorTime = time.Second
+)
 
 func (b *builtins) validate(ctx context.Context, req *Request, resp *Response) error {
 	if !resp.Status.IsSuccess() && b.wantsSuccess(req) && resp.upgraded == nil {
@@ -84,6 +89,9 @@ func statusError(resp *Response, bodyErr error) error {
 	case bodyErr != nil:
 		resp.setSaved(resp.mem.data)
 	default:
+		if resp.call.client.builtin.toHead.For(resp.request) { // nothing else bounds the body
+			defer time.AfterFunc(statusErrorTime, func() { resp.base.Close() }).Stop()
+		}
 		var data []byte
 		data, bodyErr = readAll(resp.Body, -1, statusErrorBody)
 		resp.Close()

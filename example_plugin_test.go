@@ -303,3 +303,10 @@ func ExampleScope_AddPhaseBefore() {
 	// GET https://example.org/
 	// Signature: of GET <nil>
 }
+
+func ExampleDecode() {
+	type move struct{ From, To string }
+	m, err := godwit.Decode[move](context.Background(), nil, "application/json", []byte(`{"from":"e2","to":"e4"}`))
+	fmt.Println(m.From, m.To, err)
+	// Output: e2 e4 <nil>
+}

@@ -453,3 +453,35 @@ func TestValidators(t *testing.T) {
 		t.Errorf("validators ran: %s", got)
 	}
 }
+
+// TestDecode: what is no body is decoded like one, by plugins and codecs.
+func TestDecode(t *testing.T) {
+	type celsius float64
+	c, _ := client(t, nil, godwit.Install(godwit.PluginFunc("p", func(s *godwit.Scope) error {
+		s.TransformResponse(func(_ context.Context, d *godwit.Decoding) (bool, error) {
+			v, ok := d.Target.(*celsius)
+			if !ok || d.Response.Header.Get("Content-Type") != "text/celsius" {
+				return false, nil
+			}
+			_, err := fmt.Sscanf(string(d.Data), "%g°C", (*float64)(v))
+			return true, err
+		})
+		return nil
+	})))
+	if v, err := godwit.Decode[celsius](t.Context(), c, "text/celsius", []byte("21.5°C")); err != nil || v != 21.5 {
+		t.Error(v, err)
+	}
+	if v, err := godwit.Decode[map[string]int](t.Context(), c, "application/json", []byte(`{"a":1}`)); err != nil || v["a"] != 1 {
+		t.Error(v, err)
+	}
+	if v, err := godwit.Decode[string](t.Context(), c, "text/plain; charset=iso-8859-1", []byte("\xe9")); err != nil || v != "é" {
+		t.Error(v, err)
+	}
+	_, err := godwit.Decode[map[string]int](t.Context(), c, "application/x-none", []byte("x"))
+	if de, ok := errors.AsType[*godwit.DecodeError](err); !ok || de.ContentType != "application/x-none" || de.Type != "map[string]int" {
+		t.Error(err)
+	}
+	if v, err := godwit.Decode[bool](t.Context(), nil, "text/plain", []byte("true")); err != nil || !v {
+		t.Error("a nil client:", v, err)
+	}
+}

@@ -40,6 +40,7 @@ type Response struct {
 	RequestTime, ResponseTime time.Time
 
 	call     *Call
+	owner    *Client // whose codecs decode it, if there is no call
 	request  *Request
 	base     *baseBody
 	trailer  func() header.Header

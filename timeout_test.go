@@ -170,3 +170,23 @@ func TestUnsupported(t *testing.T) {
 		c.Close()
 	}
 }
+
+// TestErrorBodyOfLongStream: where the request timeout ends with the head, the
+// body of a bad status is waited for no longer than a second.
+func TestErrorBodyOfLongStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		endless := mock.Stream(func(ctx context.Context, w io.Writer) error {
+			io.WriteString(w, "why")
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		endless.Status = 500
+		c, _ := client(t, answers(endless))
+		start := time.Now()
+		_, err := c.Open(t.Context(), godwit.NewRequest("GET", base, godwit.TimeoutToHead(), godwit.ExpectSuccess(true)))
+		se, ok := errors.AsType[*godwit.StatusError](err)
+		if !ok || se.Response.Text() != "why" || se.BodyErr == nil || time.Since(start) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	})
+}

@@ -94,8 +94,7 @@ func Events(ctx context.Context, c *godwit.Client, rawURL string, opts ...godwit
 }
 
 // EventsOf is [Events] with each event's data as a T: a string, a []byte, or what
-// the client's codec for application/json ([DataType] names another type) makes
-// of it.
+// the client makes of a body of application/json ([DataType] names another type).
 //
 // Data that cannot be decoded comes as an *[Error] of [BadData] beside its event,
 // whose Data is as sent; the stream goes on if the loop does.
@@ -119,7 +118,7 @@ func SendOf[T any](ctx context.Context, c *godwit.Client, req *godwit.Request) i
 		newStream(c, req, func(s *stream, ev Event, err error) bool {
 			typed := Typed[T]{Event: ev}
 			if err == nil {
-				err = s.decode(ev, &typed.Value)
+				typed.Value, err = decode[T](s, ev)
 			}
 			return yield(typed, err)
 		}).run(ctx)

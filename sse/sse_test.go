@@ -122,7 +122,7 @@ func TestTyped(t *testing.T) {
 			break
 		}
 		for _, err := range sse.EventsOf[price](t.Context(), c, base, sse.DataType("application/cbor"), sse.Reconnect(false)) {
-			if reason(err) != sse.BadData || !strings.Contains(err.Error(), "application/cbor (see sse.DataType)") {
+			if reason(err) != sse.BadData || !strings.Contains(err.Error(), `no codec for Content-Type "application/cbor"`) {
 				t.Errorf("without a codec: %v", err)
 			}
 			break

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -331,36 +330,10 @@ func (s *stream) failed(reason Reason, err error) *Error {
 }
 
 // decode makes a value of an event's data.
-func (s *stream) decode(ev Event, into any) error {
-	switch into := into.(type) {
-	case *string:
-		*into = ev.Data
-		return nil
-	case *[]byte:
-		*into = []byte(ev.Data)
-		return nil
+func decode[T any](s *stream, ev Event) (T, error) {
+	v, err := godwit.Decode[T](s.call.Context(), s.client, s.set.dataType, []byte(ev.Data))
+	if err != nil {
+		err = &Error{Reason: BadData, LastEventID: ev.LastEventID, Err: err}
 	}
-	err := fmt.Errorf("the client has no codec for %s (see sse.DataType)", s.set.dataType)
-	if codec := s.codec(); codec != nil {
-		if err = codec.Unmarshal([]byte(ev.Data), into); err == nil {
-			return nil
-		}
-	}
-	start := fmt.Sprintf("%q", ev.Data[:min(len(ev.Data), 200)])
-	return &Error{Reason: BadData, LastEventID: ev.LastEventID, Err: &godwit.DecodeError{
-		Type: reflect.TypeOf(into).Elem().String(), ContentType: s.set.dataType, Snippet: start, Err: err,
-	}}
-}
-
-// codec returns the client's first codec for the data.
-func (s *stream) codec() godwit.Codec {
-	mt, _ := header.ParseMediaType(s.set.dataType)
-	for _, codec := range s.client.Codecs() {
-		for _, name := range codec.MediaTypes() {
-			if name = strings.ToLower(name); name == mt.Essence() || mt.Suffix() != "" && name == "application/"+mt.Suffix() {
-				return codec
-			}
-		}
-	}
-	return nil
+	return v, err
 }
