@@ -186,6 +186,9 @@ func (d *digest) Accepts(x *Exchange) bool {
 func (d *digest) Answer(_ context.Context, x *Exchange) (bool, error) {
 	use := x.State.(*digestUse)
 	c, _ := d.pick(x)
+	if x.Proxy() {
+		c.domain = nil // it has no meaning there (RFC 7616 §3.3)
+	}
 	s := &session{challenge: c}
 	if c.session {
 		s.cnonce = newCnonce()

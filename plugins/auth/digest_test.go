@@ -289,6 +289,23 @@ func TestDigestDomain(t *testing.T) {
 	}
 }
 
+// TestDigestOpaque: it is returned as it came, if it came.
+func TestDigestOpaque(t *testing.T) {
+	for extra, want := range map[string]string{"": "", `, opaque=""`: `opaque=""`, `, opaque="a\"b"`: `opaque="a\"b"`, `, OPAQUE=x`: `opaque="x"`} {
+		eng := serve(func(_ context.Context, r *mock.Request) *mock.Response {
+			if r.Header.Has("Authorization") {
+				return mock.OK("in")
+			}
+			return unauthorized(`Digest realm="r", nonce="n", algorithm=SHA-256, qop="auth"` + extra)
+		})
+		get(t, client(t, eng, auth.Digest{User: "ada", Password: "pw"}), url)
+		got := sent(eng, "Authorization")[1]
+		if strings.Contains(got, "opaque") != (want != "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %s", extra, got)
+		}
+	}
+}
+
 // TestDigestUsers: each user has a nonce of their own.
 func TestDigestUsers(t *testing.T) {
 	s := newDigestServer()
@@ -336,7 +353,8 @@ func TestDigestProxy(t *testing.T) {
 		if r.Header.Has("Proxy-Authorization") {
 			return mock.OK("in").WithConn(via(remote), true)
 		}
-		return mock.Text(407, "no").WithConn(via(remote), true).WithHeader("Proxy-Authenticate", `Digest realm="p", nonce="n", qop="auth", algorithm=SHA-256`)
+		// The domain is to be ignored, as it has no meaning to a proxy.
+		return mock.Text(407, "no").WithConn(via(remote), true).WithHeader("Proxy-Authenticate", `Digest realm="p", nonce="n", qop="auth", algorithm=SHA-256, domain="/elsewhere"`)
 	})
 	c := client(t, eng, auth.Digest{User: "ada", Password: "pw", Proxy: remote})
 	for _, u := range []string{"http://a/1", "http://a/2", "http://b/"} {

@@ -11,6 +11,7 @@ import (
 	"hash"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/godwit-go/godwit"
@@ -33,6 +34,7 @@ var algorithms = []algorithm{
 // challenge is a Digest challenge that we can answer.
 type challenge struct {
 	realm, nonce, opaque string
+	hasOpaque            bool   // an empty one is returned, too
 	algorithm            string // as sent, "" if it was not
 	hash                 func() hash.Hash
 	rank                 int // place in algorithms
@@ -50,6 +52,7 @@ func readChallenge(c header.Challenge, integrity bool) (out challenge, ok bool) 
 		userhash: strings.EqualFold(c.Param("userhash"), "true"), stale: strings.EqualFold(c.Param("stale"), "true"),
 		domain: strings.Fields(c.Param("domain")), rank: -1,
 	}
+	out.hasOpaque = slices.ContainsFunc(c.Params, func(p header.Param) bool { return header.EqualFold(p.Name, "opaque") })
 	name := out.algorithm
 	if name == "" {
 		name = "MD5"
@@ -175,7 +178,7 @@ func (d *digestInput) credentials() string {
 	if d.algorithm != "" {
 		b.WriteString(", algorithm=" + d.algorithm)
 	}
-	if d.opaque != "" {
+	if d.hasOpaque {
 		quoted("opaque", d.opaque)
 	}
 	if d.qop != "" {

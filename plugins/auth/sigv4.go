@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -114,7 +115,7 @@ func (s SigV4) Sign(ctx context.Context, req *godwit.Request) error {
 	}
 	fields, names := canonicalFields(req)
 	c := canonical{
-		method: methodOf(req), path: s.path(req.URL), query: canonicalQuery(req.URL.RawQuery),
+		method: cmp.Or(req.Method, "GET"), path: s.path(req.URL), query: canonicalQuery(req.URL.RawQuery),
 		fields: fields, names: names, payload: payload,
 	}
 	req.Header.Set("Authorization", fmt.Sprintf("%s Credential=%s/%s, SignedHeaders=%s, Signature=%s",
@@ -124,7 +125,8 @@ func (s SigV4) Sign(ctx context.Context, req *godwit.Request) error {
 
 // Presign returns rawURL with a signature in its query: whoever has it can send
 // that one request without credentials until it expires, within a second and
-// seven days.
+// seven days. A method of "" is GET. The signature of a URL that was presigned
+// before is replaced.
 func (s SigV4) Presign(ctx context.Context, method, rawURL string, expires time.Duration) (string, error) {
 	if err := s.complete(); err != nil {
 		return "", err
@@ -141,6 +143,7 @@ func (s SigV4) Presign(ctx context.Context, method, rawURL string, expires time.
 		return "", err
 	}
 	now := s.now()
+	u.RawQuery = withoutSignature(u.RawQuery)
 	add := [][2]string{
 		{"X-Amz-Algorithm", sigAlgorithm}, {"X-Amz-Credential", keys.AccessKey + "/" + s.scope(now)},
 		{"X-Amz-Date", now.Format(sigTime)}, {"X-Amz-Expires", fmt.Sprint(int64(expires / time.Second))},
@@ -160,9 +163,26 @@ func (s SigV4) Presign(ctx context.Context, method, rawURL string, expires time.
 	if s.s3() || s.UnsignedPayload {
 		payload = unsignedPayload
 	}
-	c := canonical{method: method, path: s.path(u), query: u.RawQuery, fields: "host:" + hostOf(u) + "\n", names: "host", payload: payload}
+	c := canonical{method: cmp.Or(method, "GET"), path: s.path(u), query: u.RawQuery, fields: "host:" + hostOf(u) + "\n", names: "host", payload: payload}
 	u.RawQuery += "&X-Amz-Signature=" + s.signature(keys, now, c)
 	return u.String(), nil
+}
+
+// withoutSignature returns a query without the parameters of a signature.
+func withoutSignature(query string) string {
+	var kept []string
+	for p := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(p, "=")
+		if plain, err := url.QueryUnescape(name); err == nil {
+			name = plain
+		}
+		switch strings.ToLower(name) {
+		case "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-expires", "x-amz-signedheaders", "x-amz-security-token", "x-amz-signature":
+		default:
+			kept = append(kept, p)
+		}
+	}
+	return strings.Join(kept, "&")
 }
 
 func (s *SigV4) keys(ctx context.Context) (AWSCredentials, error) {
@@ -360,11 +380,4 @@ func hostOf(u *url.URL) string {
 		return strings.TrimSuffix(u.Host, ":"+u.Port())
 	}
 	return strings.TrimSuffix(u.Host, ":")
-}
-
-func methodOf(req *godwit.Request) string {
-	if req.Method == "" {
-		return "GET"
-	}
-	return req.Method
 }

@@ -41,9 +41,14 @@ var s3docs = auth.SigV4{
 	Region:         "us-east-1", Service: "s3", Now: clock("20130524T000000Z"),
 }
 
+// sessionToken is the one of the test suite.
+const sessionToken = "AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZTwdQWLWsKWHGBuFqwAeMicRXmxfpSPfIeoIYRqTflfKD8YUuwthAx7mSEI/qkPpKPi/kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKsburEDy0KPkyQDYwT7WZ0wq5VSXDvp75YU9HFvlRd8Tx6q6fE8YQcHNVXAkiY9q6d+xo0rKwT38xVqr7ZD0u0iPPkUL64lIZbqBAz+scqKmlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx3iSIlTJabIQwj2ICCR/oLxBA=="
+
 func TestSigV4Vectors(t *testing.T) {
 	iam := suite // the example of the IAM User Guide, "Create a signed AWS API request"
 	iam.Service = "iam"
+	temporary := suite
+	temporary.SessionToken = sessionToken
 	for name, row := range map[string]struct {
 		sig    auth.SigV4
 		method string
@@ -61,6 +66,14 @@ func TestSigV4Vectors(t *testing.T) {
 		"get-vanilla-query-unreserved":      {suite, "GET", "https://example.amazonaws.com/?-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz=-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", header.Header{}, nil, "host;x-amz-date", "9c3e54bfcdf0b19771a7f523ee5669cdf59bc7cc0884027167c21bb143a40197"},
 		"get-unreserved":                    {suite, "GET", "https://example.amazonaws.com/-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", header.Header{}, nil, "host;x-amz-date", "07ef7494c76fa4850883e2b006601f940f8a34d404d0cfa977f52a65bbf5f24f"},
 		"get-header-key-duplicate":          {suite, "GET", "https://example.amazonaws.com/", header.New("My-Header1", "value2", "My-Header1", "value2", "My-Header1", "value1"), nil, "host;my-header1;x-amz-date", "c9d5ea9f3f72853aea855b47ea873832890dbdd183b4468f858259531a5138ea"},
+		"get-header-value-order":            {suite, "GET", "https://example.amazonaws.com/", header.New("My-Header1", "value4", "My-Header1", "value1", "My-Header1", "value3", "My-Header1", "value2"), nil, "host;my-header1;x-amz-date", "08c7e5a9acfcfeb3ab6b2185e75ce8b1deb5e634ec47601a50643f830c755c01"},
+		"get-header-value-trim":             {suite, "GET", "https://example.amazonaws.com/", header.New("My-Header1", " value1", "My-Header2", ` "a   b   c"`), nil, "host;my-header1;my-header2;x-amz-date", "acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736"},
+		"get-vanilla-query-order-key":       {suite, "GET", "https://example.amazonaws.com/?Param1=value2&Param1=Value1", header.Header{}, nil, "host;x-amz-date", "eedbc4e291e521cf13422ffca22be7d2eb8146eecf653089df300a15b2382bd1"},
+		"get-vanilla-query-order-value":     {suite, "GET", "https://example.amazonaws.com/?Param1=value2&Param1=value1", header.Header{}, nil, "host;x-amz-date", "5772eed61e12b33fae39ee5e7012498b51d56abc0abb7c60486157bd471c4694"},
+		"get-vanilla-empty-query-key":       {suite, "GET", "https://example.amazonaws.com/?Param1=value1", header.Header{}, nil, "host;x-amz-date", "a67d582fa61cc504c4bae71f336f98b97f1ea3c7a6bfe1b6e45aec72011b9aeb"},
+		"get-vanilla-utf8-query":            {suite, "GET", "https://example.amazonaws.com/?ሴ=bar", header.Header{}, nil, "host;x-amz-date", "2cdec8eed098649ff3a119c94853b13c643bcf08f8b0a1d91e12c9027818dd04"},
+		"post-vanilla-query":                {suite, "POST", "https://example.amazonaws.com/?Param1=value1", header.Header{}, nil, "host;x-amz-date", "28038455d6de14eafc1f9222cf5aa6f1a96197d7deb8263271d420d138af7f11"},
+		"post-sts-header-before":            {temporary, "POST", "https://example.amazonaws.com/", header.Header{}, nil, "host;x-amz-date;x-amz-security-token", "85d96828115b5dc0cfc3bd16ad9e210dd772bbebba041836c64533a82be05ead"},
 		"post-vanilla":                      {suite, "POST", "https://example.amazonaws.com/", header.Header{}, nil, "host;x-amz-date", "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"},
 		"post-header-key-sort":              {suite, "POST", "https://example.amazonaws.com/", header.New("My-Header1", "value1"), nil, "host;my-header1;x-amz-date", "c5410059b04c1ee005303aed430f6e6645f61f4dc9e1461ec8f8916fdf18852c"},
 		"post-x-www-form-urlencoded":        {suite, "POST", "https://example.amazonaws.com/", header.New("Content-Type", "application/x-www-form-urlencoded"), content.TextAs("Param1=value1", ""), "content-type;host;x-amz-date", "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a"},
@@ -101,6 +114,10 @@ func TestSigV4Presign(t *testing.T) {
 	temporary.SessionToken = "a/b"
 	if got, err := temporary.Presign(t.Context(), "GET", "https://h/?b=2&a=1", time.Minute); err != nil || !strings.Contains(got, "?X-Amz-Algorithm=") || !strings.Contains(got, "&X-Amz-Security-Token=a%2Fb&") || !strings.Contains(got, "&a=1&b=2&") {
 		t.Errorf("%s, %v", got, err)
+	}
+	// Without a method it is a GET; an old signature gives way to the new one.
+	if again, err := s3docs.Presign(t.Context(), "", strings.ReplaceAll(want, "X-Amz-Expires", "x-amz%2Dexpires")+"&X-Amz-Security-Token=old", 24*time.Hour); err != nil || again != want {
+		t.Errorf("again: %v\ngot  %s\nwant %s", err, again, want)
 	}
 	for _, d := range []time.Duration{0, 8 * 24 * time.Hour} {
 		if _, err := s3docs.Presign(t.Context(), "GET", "https://h/", d); err == nil {

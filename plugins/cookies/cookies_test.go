@@ -103,7 +103,7 @@ func TestRedirects(t *testing.T) {
 	}
 	c, _, eng := install(t, cookies.Config{}, redirect("/b", "a=1", "b=2"), redirect("/c", "a=; Max-Age=0"), redirect("http://other.example/", "c=3"), redirect("http://example.org/d", "o=1"), mock.OK(""))
 	get(t, c, "http://example.org/", godwit.Cookie("hand", "h"))
-	expect(t, "hops", eng, "hand=h", "hand=h; a=1; b=2", "hand=h; b=2", "-", "b=2; c=3")
+	expect(t, "hops", eng, "hand=h", "hand=h; a=1; b=2", "hand=h; b=2", "-", "hand=h; b=2; c=3")
 }
 
 // TestByHand: cookies set by hand go along, win, and are not kept.
@@ -151,7 +151,7 @@ func TestByHandOrigins(t *testing.T) {
 
 // TestSameSite: after a redirect from another site, Strict and Lax hold.
 func TestSameSite(t *testing.T) {
-	site := []string{"s=1; SameSite=Strict", "l=1; SameSite=Lax", "n=1; SameSite=None", "u=1", "x=1; SameSite=Whatever"}
+	site := []string{"s=1; SameSite=Strict", "l=1; SameSite=Lax", "n=1; SameSite=None; Secure", "u=1", "x=1; SameSite=Whatever"}
 	for name, row := range map[string]struct {
 		from, method string
 		status       int
@@ -159,16 +159,16 @@ func TestSameSite(t *testing.T) {
 		want         string
 	}{
 		"direct":               {"", "POST", 0, cookies.Config{}, "s=1; l=1; n=1; u=1; x=1"},
-		"same site":            {"http://www.example.org/", "POST", 307, cookies.Config{}, "s=1; l=1; n=1; u=1; x=1"},
-		"same site, http":      {"https://www.example.org/", "GET", 302, cookies.Config{}, "s=1; l=1; n=1; u=1; x=1"},
-		"cross-site GET":       {"http://evil.example/", "GET", 302, cookies.Config{}, "l=1; n=1; u=1; x=1"},
-		"cross-site, 303":      {"http://evil.example/", "POST", 303, cookies.Config{}, "l=1; n=1; u=1; x=1"},
-		"cross-site POST":      {"http://evil.example/", "POST", 307, cookies.Config{}, "n=1; u=1; x=1"},
-		"sibling under suffix": {"http://example.co.uk/", "POST", 307, cookies.Config{}, "n=1; u=1; x=1"},
-		"ignored":              {"http://evil.example/", "POST", 307, cookies.Config{IgnoreSameSite: true}, "s=1; l=1; n=1; u=1; x=1"},
+		"same site":            {"https://www.example.org/", "POST", 307, cookies.Config{}, "s=1; l=1; n=1; u=1; x=1"},
+		"same site, http":      {"http://www.example.org/", "GET", 302, cookies.Config{}, "s=1; l=1; n=1; u=1; x=1"},
+		"cross-site GET":       {"https://evil.example/", "GET", 302, cookies.Config{}, "l=1; n=1; u=1; x=1"},
+		"cross-site, 303":      {"https://evil.example/", "POST", 303, cookies.Config{}, "l=1; n=1; u=1; x=1"},
+		"cross-site POST":      {"https://evil.example/", "POST", 307, cookies.Config{}, "n=1; u=1; x=1"},
+		"sibling under suffix": {"https://example.co.uk/", "POST", 307, cookies.Config{}, "n=1; u=1; x=1"},
+		"ignored":              {"https://evil.example/", "POST", 307, cookies.Config{IgnoreSameSite: true}, "s=1; l=1; n=1; u=1; x=1"},
 	} {
 		handlers := []mock.Handler{mock.OK("")}
-		first, target := row.from, "http://example.org/"
+		first, target := row.from, "https://example.org/"
 		if first != "" {
 			handlers = []mock.Handler{mock.Status(row.status).WithHeader("Location", target), mock.OK("")}
 		} else {
@@ -184,11 +184,11 @@ func TestSameSite(t *testing.T) {
 		}
 	}
 	// Back at the site that was called, another one was in between.
-	c, p, eng := install(t, cookies.Config{}, mock.Redirect("http://evil.example/"), mock.Redirect("http://example.org/"), mock.OK(""))
-	if err := p.SetCookies(t.Context(), parse(t, "http://example.org/"), site...); err != nil {
+	c, p, eng := install(t, cookies.Config{}, mock.Redirect("https://evil.example/"), mock.Redirect("https://example.org/"), mock.OK(""))
+	if err := p.SetCookies(t.Context(), parse(t, "https://example.org/"), site...); err != nil {
 		t.Fatal(err)
 	}
-	send(t, c, "POST", "http://example.org/")
+	send(t, c, "POST", "https://example.org/")
 	expect(t, "there and back", eng, "s=1; l=1; n=1; u=1; x=1", "-", "n=1; u=1; x=1")
 }
 

@@ -37,16 +37,32 @@ func (p *Plugin) accept(set header.Cookie, from origin, now time.Time) (Cookie, 
 		c.Domain, c.HostOnly = d, false
 	}
 	switch {
-	case set.Secure && !from.secure, set.Partitioned && !set.Secure:
+	case set.Secure && !from.secure, !set.Secure && (set.Partitioned || set.SameSite == "None"):
 		return Cookie{}, false
-	case c.Name == "" && (hasPrefix(c.Value, "__secure-") || hasPrefix(c.Value, "__host-")):
+	case c.Name == "" && slices.ContainsFunc(prefixes, func(p prefix) bool { return hasPrefix(c.Value, p.name) }):
 		return Cookie{}, false // it would read as a name
-	case hasPrefix(c.Name, "__secure-") && !set.Secure:
-		return Cookie{}, false
-	case hasPrefix(c.Name, "__host-") && (!set.Secure || set.Domain != "" || set.Path != "/"):
-		return Cookie{}, false
+	}
+	for _, p := range prefixes {
+		if hasPrefix(c.Name, p.name) && (!set.Secure || p.host && (set.Domain != "" || set.Path != "/") || p.http && !set.HttpOnly) {
+			return Cookie{}, false
+		}
 	}
 	return c, true
+}
+
+// prefix is the beginning of a name that promises something about the cookie
+// (RFC 6265bis §4.1.3, and its successor for __Http- and __Host-Http-). All
+// promise Secure.
+type prefix struct {
+	name       string
+	host, http bool // for one host and all its paths; HttpOnly
+}
+
+var prefixes = []prefix{
+	{name: "__secure-"},
+	{name: "__host-", host: true},
+	{name: "__http-", http: true},
+	{name: "__host-http-", host: true, http: true},
 }
 
 // expiry is when the cookie ends, zero for the end of the session. Max-Age goes

@@ -61,15 +61,19 @@ func New(c Config) *Plugin {
 // Name returns "hsts".
 func (p *Plugin) Name() string { return "hsts" }
 
-// phaseHop is just inside the redirects, outside of everything that looks at the
-// scheme.
-const phaseHop godwit.SendPhase = "HSTS"
+// The phases are outside of everything that looks at the scheme: one where the
+// call's URL is complete and nobody has seen it, one just inside the redirects.
+const (
+	phaseCall godwit.CallPhase = "HSTS"
+	phaseHop  godwit.SendPhase = "HSTS"
+)
 
-// Install hooks the plugin into phases CallState and SendReceive, and into one of
-// its own after SendFollow.
+// Install hooks the plugin into phase SendReceive, and into phases of its own
+// before CallState and after SendFollow.
 func (p *Plugin) Install(s *godwit.Scope) error {
 	i := &installed{p, enabled.Capture(s)}
-	s.InterceptCall(godwit.CallState, i.begin)
+	s.AddCallPhaseBefore(godwit.CallState, phaseCall)
+	s.InterceptCall(phaseCall, i.begin)
 	s.AddPhaseAfter(godwit.SendFollow, phaseHop)
 	s.Intercept(phaseHop, i.hop)
 	s.Intercept(godwit.SendReceive, i.learn)
@@ -81,8 +85,8 @@ type installed struct {
 	enabled godwit.Value[bool]
 }
 
-// begin upgrades the first hop early, so that redirects see the origin that the
-// request really goes to.
+// begin upgrades the first hop early, so that redirects, and plugins that go by
+// the URL, see the origin that the request really goes to.
 func (i *installed) begin(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
 	if i.enabled.For(req) {
 		u, err := i.upgrade(ctx, req.URL)

@@ -36,11 +36,26 @@ func TestJSONRead(t *testing.T) {
 		"strict, UTF-8":           {negotiate.JSON{Mode: negotiate.Strict}, "{\"name\":\"\xff\"}", "UTF-8"},
 		"strict, more":            {negotiate.JSON{Mode: negotiate.Strict}, `{"name":"a"} {}`, "more data"},
 		"strict, cut":             {negotiate.JSON{Mode: negotiate.Strict}, `{"name":"a"`, "unexpected EOF"},
+		"strict, case":            {negotiate.JSON{Mode: negotiate.Strict}, `{"name":"a","NAME":"b"}`, `members "name" and "NAME" are both the field "name"`},
+		"strict, case alone":      {negotiate.JSON{Mode: negotiate.Strict}, `{"NAME":"b"}`, &user{Name: "b"}},
+		"strict, surrogate":       {negotiate.JSON{Mode: negotiate.Strict}, `{"name":"\ud800"}`, `\ud800: half of a surrogate pair`},
+		"strict, two high":        {negotiate.JSON{Mode: negotiate.Strict}, `{"name":"\ud83d\ud83d\ude00"}`, `\ud83d: half`},
+		"strict, low alone":       {negotiate.JSON{Mode: negotiate.Strict}, `{"name":"x\uDE00"}`, `\ude00: half`},
+		"strict, cut escape":      {negotiate.JSON{Mode: negotiate.Strict}, `{"name":"\ud83d\u00`, `\ud83d: half`},
+		"strict, in a name":       {negotiate.JSON{Mode: negotiate.Strict, Unknown: negotiate.IgnoreUnknown}, `{"\udc00":1}`, "half"},
+		"strict, pair":            {negotiate.JSON{Mode: negotiate.Strict}, `{"name":"\ud83d\ude00\ud83d\ude00\\ud800\u00e9"}`, &user{Name: `😀😀\ud800é`}},
+		"strict, noncharacter":    {negotiate.JSON{Mode: negotiate.Strict}, `{"name":"\uffff"}`, "noncharacters"},
+		"standard, surrogate":     {negotiate.JSON{}, `{"name":"\ud800"}`, &user{Name: "\uFFFD"}},
 		"refuse unknown":          {negotiate.JSON{Unknown: negotiate.RefuseUnknown}, `{"name":"a","name":"b","x":1}`, `unknown field "x"`},
 		"refuse, more":            {negotiate.JSON{Unknown: negotiate.RefuseUnknown}, `{"name":"a"}]`, "more data"},
 		"lenient":                 {negotiate.JSON{Mode: negotiate.Lenient}, "// c\n{\"name\": \"a // /* , ]\" /* , */ , /* x */ \"age\": 2 , // d\n}", &user{"a // /* , ]", 2}},
 		"lenient, escapes":        {negotiate.JSON{Mode: negotiate.Lenient}, `{"name":"\"//\\",}`, &user{Name: `"//\`}},
-		"lenient, two commas":     {negotiate.JSON{Mode: negotiate.Lenient}, `{"name":"a",,}`, "invalid character '}'"},
+		"lenient, two commas":     {negotiate.JSON{Mode: negotiate.Lenient}, `{"name":"a",,}`, "invalid character ','"},
+		"lenient, only a comma":   {negotiate.JSON{Mode: negotiate.Lenient}, `{,}`, "invalid character ','"},
+		"lenient, comma inside":   {negotiate.JSON{Mode: negotiate.Lenient}, `{"x":[,]}`, "invalid character ','"},
+		"lenient, comma first":    {negotiate.JSON{Mode: negotiate.Lenient}, `{"x":[ /* c */ , 1]}`, "invalid character ','"},
+		"lenient, after a colon":  {negotiate.JSON{Mode: negotiate.Lenient}, `{"x":,}`, "invalid character ','"},
+		"lenient, after values":   {negotiate.JSON{Mode: negotiate.Lenient}, `{"name":"a","x":[[1,],{"y":true,},[],"s",],}`, &user{Name: "a"}},
 		"lenient, comma alone":    {negotiate.JSON{Mode: negotiate.Lenient}, `{"name":"a"},`, "invalid character ','"},
 		"lenient, open comment":   {negotiate.JSON{Mode: negotiate.Lenient}, `{"name":"a"} /* x`, "invalid character '/'"},
 		"lenient, open string":    {negotiate.JSON{Mode: negotiate.Lenient}, `{"name":"a\`, "in string escape"},
@@ -70,6 +85,60 @@ func TestJSONRead(t *testing.T) {
 	err := negotiate.JSON{MaxBytes: 1}.Unmarshal([]byte("{}"), &v)
 	if !errors.Is(err, godwit.ErrBodyTooLarge) {
 		t.Errorf("%v", err)
+	}
+}
+
+type (
+	inner  struct{ Deep int }
+	Shared struct {
+		B int `json:"b"`
+		Z []inner
+	}
+	itself struct{ X int }
+	outer  struct {
+		Shared
+		*Extra
+		A      int `json:"a"`
+		BigA   int `json:"A"`
+		Hidden int `json:"-"`
+		Map    map[string]map[string]int
+		Any    any
+		Itself itself
+		Ptr    **inner
+	}
+	Extra struct {
+		C int
+		*outer
+	}
+)
+
+func (i *itself) UnmarshalJSON([]byte) error { return nil }
+
+// TestJSONStrictFields: members that mean one field are refused, wherever the
+// field is; others of like names are not.
+func TestJSONStrictFields(t *testing.T) {
+	for data, want := range map[string]string{
+		`{"a":1,"A":2}`:                                       "",
+		`{"b":1,"B":2}`:                                       `members "b" and "B" are both the field "b"`,
+		`{"C":1,"c":2}`:                                       `members "C" and "c" are both the field "C"`,
+		`{"Z":[{"Deep":1},{"deep":1}]}`:                       "",
+		`{"z":[{"Deep":1},{"Deep":1,"deep":1}]}`:              `members "Deep" and "deep"`,
+		`{"Ptr":{"Deep":1,"deep":1}}`:                         `members "Deep" and "deep"`,
+		`{"Map":{"k":{"x":1,"X":2},"K":{}}}`:                  "",
+		`{"Map":{"k":{"x":1,"x":2}}}`:                         `member "x" is there twice`,
+		`{"Any":{"x":1,"X":2}}`:                               "",
+		`{"Itself":{"x":1,"X":2}}`:                            "",
+		`{"x":1,"X":2,"low":1,"Low":2,"hidden":1,"HIDDEN":2}`: "",
+		`{"MAP":{},"Map":{}}`:                                 `members "MAP" and "Map" are both the field "Map"`,
+	} {
+		err := negotiate.JSON{Mode: negotiate.Strict, Unknown: negotiate.IgnoreUnknown}.Unmarshal([]byte(data), new(outer))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", data, err, want)
+		}
+	}
+	var list []map[string]inner
+	if err := (negotiate.JSON{Mode: negotiate.Strict}).Unmarshal([]byte(`[{"k":{"Deep":1},"K":{"Deep":1,"DEEP":2}}]`), &list); err == nil {
+		t.Error("a list of maps of structs: no error")
 	}
 }
 

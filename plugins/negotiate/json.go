@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"unicode/utf8"
+	"reflect"
+	"strings"
 
 	"github.com/godwit-go/godwit"
 )
@@ -18,8 +19,10 @@ const (
 	// Standard reads what encoding/json reads: RFC 8259, members of one name
 	// twice among it, of which the last counts.
 	Standard Mode = iota
-	// Strict refuses members of one name twice, text that is not valid UTF-8
-	// (RFC 7493), and unknown members.
+	// Strict reads I-JSON (RFC 7493): it refuses members of one name twice, text
+	// that is not valid UTF-8, and strings with surrogates or noncharacters. It
+	// refuses as well members that mean one field, as {"a":1,"A":2} do where the
+	// Go type has no field for each, and unknown members.
 	Strict
 	// Lenient allows comments, // to the end of the line and /* */, and a comma
 	// after the last element, as configuration files have them.
@@ -92,7 +95,7 @@ func (j JSON) Unmarshal(data []byte, v any) error {
 		return fmt.Errorf("nested more than %d deep", j.MaxDepth)
 	}
 	if j.Mode == Strict {
-		if err := checkStrict(data); err != nil {
+		if err := checkStrict(data, reflect.TypeOf(v)); err != nil {
 			return err
 		}
 	}
@@ -130,23 +133,30 @@ func checkSize(data []byte, limit int64) error {
 // overwritten by spaces, so that offsets stay what they were.
 func plainJSON(data []byte) []byte {
 	out := bytes.Clone(data)
-	comma := -1 // the last one, if only white space has followed
+	value := false // a value came last
+	comma := -1    // the one that came last, after a value
 	for i := 0; i < len(out); {
 		switch c := out[i]; {
 		case c == '"':
 			i = afterString(out, i)
-			comma = -1
+			value, comma = true, -1
 			continue
 		case c == '/' && i+1 < len(out) && (out[i+1] == '/' || out[i+1] == '*'):
 			i = blankComment(out, i)
 			continue
 		case c == ',':
-			comma = i
-		case (c == ']' || c == '}') && comma >= 0:
-			out[comma] = ' '
 			comma = -1
+			if value {
+				comma = i
+			}
+			value = false
+		case c == ']', c == '}':
+			if comma >= 0 {
+				out[comma] = ' '
+			}
+			value, comma = true, -1
 		case c != ' ' && c != '\t' && c != '\r' && c != '\n':
-			comma = -1
+			value, comma = strings.IndexByte("[{:", c) < 0, -1
 		}
 		i++
 	}
@@ -204,46 +214,4 @@ func depthOf(data []byte) int {
 		i++
 	}
 	return deepest
-}
-
-// checkStrict refuses invalid UTF-8 and members of one name twice.
-func checkStrict(data []byte) error {
-	if !utf8.Valid(data) {
-		return errors.New("not valid UTF-8")
-	}
-	type level struct {
-		names map[string]bool // nil = array
-		value bool            // the next token is a value
-	}
-	var stack []level
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	for {
-		token, err := d.Token()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if top := len(stack) - 1; top >= 0 && stack[top].names != nil && token != json.Delim('}') {
-			in := &stack[top]
-			if name, ok := token.(string); ok && !in.value {
-				if in.names[name] {
-					return fmt.Errorf("member %q is there twice", name)
-				}
-				in.names[name], in.value = true, true
-				continue
-			}
-			in.value = false
-		}
-		switch token {
-		case json.Delim('{'):
-			stack = append(stack, level{names: make(map[string]bool)})
-		case json.Delim('['):
-			stack = append(stack, level{})
-		case json.Delim('}'), json.Delim(']'):
-			stack = stack[:len(stack)-1]
-		}
-	}
 }

@@ -7,7 +7,7 @@
 //	user, err := godwit.Get[User](ctx, c, url, negotiate.ErrorAs[Fault]())
 //
 // A codec is chosen by the exact media type, else by the structured suffix (RFC
-// 6839: application/problem+json), else by a pattern. Text is converted from and
+// 6839: application/problem+json; text/json counts as JSON), else by a pattern. Text is converted from and
 // to the charset of the Content-Type. What no codec here is for is left to the
 // client's own.
 //
@@ -247,6 +247,9 @@ func find(codecs []entry, mt header.MediaType) *entry {
 	}
 	if e := by(func(t string) bool { return t == essence }); e != nil {
 		return e
+	}
+	if essence == "text/json" { // what JSON was called before it had a name
+		suffix = "json"
 	}
 	if suffix != "" {
 		if e := by(func(t string) bool { return t == "application/"+suffix }); e != nil {

@@ -57,6 +57,7 @@ func TestDecodeByType(t *testing.T) {
 			want              any
 		}{
 			"json":              {"application/json", `{"name":"a"}`, user{Name: "a"}},
+			"text/json":         {"text/json; charset=utf-8", `{"name":"a"}`, user{Name: "a"}},
 			"json suffix":       {"application/problem+json; x=y", `{"name":"a"}`, user{Name: "a"}},
 			"case":              {"Application/JSON", `{"name":"a"}`, user{Name: "a"}},
 			"xml":               {"text/xml", `<user><name>a</name></user>`, user{Name: "a"}},

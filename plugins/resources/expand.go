@@ -108,14 +108,18 @@ func (s *segment) appendOptional(texts []string, v reflect.Value) ([]string, err
 	if err != nil || f.IsZero() {
 		return texts, nil // err: in an embedded pointer that is nil
 	}
-	if s.kind == optional {
-		return s.appendPlain(texts, v)
-	}
 	values, err := textsOf(v, p.name, p.index)
 	if err != nil {
 		return nil, err
 	}
-	if k := f.Kind(); k != reflect.Slice && k != reflect.Array && len(values) == 1 {
+	k := f.Kind()
+	single := k != reflect.Slice && k != reflect.Array && len(values) == 1
+	switch {
+	case single && values[0] == "": // a pointer to ""
+		return texts, nil
+	case s.kind == optional:
+		return s.appendPlain(texts, v)
+	case single:
 		values = strings.Split(values[0], "/")
 	}
 	for i, text := range values {

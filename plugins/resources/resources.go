@@ -22,10 +22,11 @@
 //
 // In a template {name} is one segment or a part of one, which must not be empty;
 // {name?} is a whole segment that is left out, with its slash, if the field is
-// zero; {name...} is the rest of the path, a string whose slashes stay or a slice
-// with a segment an element, and may be empty. The field of a parameter has its
-// name, without regard to case, or the tag `path:"name"`. Values are escaped, so
-// that they never change the shape of the URL.
+// zero or points to an empty text; {name...} is the rest of the path, a string
+// whose slashes stay or a slice with a segment an element, and may be empty. The
+// field of a parameter has its name, without regard to case, or the tag
+// `path:"name"`. Values are escaped, so that they never change the shape of the
+// URL.
 //
 // An embedded struct that has a Path of its own is the parent: its path comes
 // first, its query fields count. All fields that are no parameter make the query,

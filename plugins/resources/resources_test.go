@@ -71,6 +71,12 @@ type Page struct {
 	Name string
 }
 
+type Maybe struct {
+	resources.Path `path:"/{lang?}/x/{rest...}"`
+	Lang           *string
+	Rest           *string
+}
+
 type Paging struct {
 	Page, Size int `form:",omitempty"`
 }
@@ -112,7 +118,7 @@ type Stamped struct {
 }
 
 func TestHref(t *testing.T) {
-	yes := true
+	yes, empty, de := true, "", "de"
 	for name, row := range map[string]struct {
 		resource any
 		want     string
@@ -135,6 +141,9 @@ func TestHref(t *testing.T) {
 		"relative":           {Relative{Name: "x"}, "x", "{name}"},
 		"no scheme":          {Relative{Name: "http://x"}, "http%3A%2F%2Fx", "{name}"},
 		"optional in front":  {Language{}, "/docs/", "/{lang?}/docs/"},
+		"nil pointers":       {Maybe{}, "/x", "/{lang?}/x/{rest...}"},
+		"pointers to empty":  {Maybe{Lang: &empty, Rest: &empty}, "/x", "/{lang?}/x/{rest...}"},
+		"pointers to text":   {Maybe{Lang: &de, Rest: &de}, "/de/x/de", "/{lang?}/x/{rest...}"},
 		"trailing slash":     {Page{Language: Language{Lang: "de"}, Name: "x"}, "/de/docs/x", "/{lang?}/docs/{name}"},
 		"shared fields":      {Search{Q: "é", Paging: Paging{Size: 5}}, "/search?Size=5&q=%C3%A9", "/search"},
 		"root":               {Root{}, "/", "/"},
@@ -268,6 +277,7 @@ func TestErrors(t *testing.T) {
 		"two parents":         {twoParents{}, "has two parents, resources_test.Articles and resources_test.Search"},
 		"named parent":        {namedParent{}, "field Parent of resources_test.namedParent is a resource: embed it"},
 		"query name twice":    {twice{}, `two query fields called "a"`},
+		"one empty element":   {Segments{Rest: []string{""}}, "empty segment"},
 		"kind":                {badKind{}, `"F"`},
 		"no name":             {nameless{}, "no field for {}"},
 		"its own parent":      {Loop{}, "is its own parent"},

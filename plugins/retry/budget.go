@@ -12,7 +12,7 @@ type Budget struct {
 	// Ratio is how many repetitions there may be for each call in the long run;
 	// 0 = 0.2, negative = no budget at all: repeat without bound.
 	Ratio float64
-	// PerSecond is how many there may be beside that; 0 = 10.
+	// PerSecond is how many there may be beside that; 0 = 10, negative = none.
 	PerSecond float64
 	// Burst is the most that can be saved up, and what there is at the start;
 	// 0 = 100.
@@ -31,8 +31,11 @@ func newBucket(b Budget) bucket {
 	if b.Ratio == 0 {
 		b.Ratio = 0.2
 	}
-	if b.PerSecond <= 0 {
+	switch {
+	case b.PerSecond == 0:
 		b.PerSecond = 10
+	case b.PerSecond < 0:
+		b.PerSecond = 0
 	}
 	if b.Burst <= 0 {
 		b.Burst = 100

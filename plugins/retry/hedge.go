@@ -2,17 +2,20 @@ package retry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/godwit-go/godwit"
+	"github.com/godwit-go/godwit/internal/recovered"
 )
 
 // Hedge sends further requests when the first is slow, and takes the first good
 // answer; the others are aborted. Only idempotent requests with a replayable
-// body are hedged.
+// body are hedged. What panics in an interceptor further in is an error here, as
+// each request runs in a goroutine of its own.
 type Hedge struct {
 	// Delay is how long to wait for an answer before another request is sent.
 	Delay time.Duration
@@ -68,22 +71,16 @@ type outcome struct {
 
 // hedged sends, and after each delay sends again beside that.
 func (l *loop) hedged(ctx context.Context, req *godwit.Request) (*godwit.Response, error) {
-	h := &l.plugin.config.Hedge
-	delay := h.Delay
-	if h.Percentile > 0 {
-		if d, ok := l.plugin.slow.percentile(h.Percentile); ok {
-			delay = d
-		}
-	}
+	delay := l.plugin.hedgeDelay()
 	if delay <= 0 {
 		start := time.Now()
 		resp, err := l.next(ctx, req)
-		if err == nil {
+		if err == nil && l.good(resp) {
 			l.plugin.slow.note(time.Since(start))
 		}
 		return resp, err
 	}
-	most := 1 + max(1, h.Max)
+	most := min(1+max(1, l.plugin.config.Hedge.Max), max(1, godwit.CallFrom(ctx).SendsLeft(req)))
 	r := &race{loop: l, req: req, results: make(chan outcome, most), start: time.Now()}
 	defer r.endLosers()
 	timer := time.NewTimer(delay)
@@ -95,11 +92,14 @@ func (l *loop) hedged(ctx context.Context, req *godwit.Request) (*godwit.Respons
 		select {
 		case out := <-r.results:
 			r.running--
-			good := out.err == nil && !slices.Contains(l.plugin.config.Statuses, int(out.resp.Status))
-			if good || r.running == 0 && (len(r.forks) >= most || out.err != nil || !good) {
+			good := out.err == nil && l.good(out.resp)
+			if good {
+				l.plugin.slow.note(time.Since(r.start))
+			}
+			if good || r.running == 0 {
 				return r.take(out)
 			}
-			r.drop(out)
+			out.drop()
 		case <-timer.C:
 			if len(r.forks) < most && l.plugin.bucket.withdraw() {
 				if err := r.send(ctx); err != nil {
@@ -111,15 +111,31 @@ func (l *loop) hedged(ctx context.Context, req *godwit.Request) (*godwit.Respons
 	}
 }
 
-// race is the branches of one hedged attempt.
+// hedgeDelay is how long the next attempt may take before it is hedged.
+func (p *Plugin) hedgeDelay() time.Duration {
+	h := &p.config.Hedge
+	if h.Percentile > 0 {
+		if d, ok := p.slow.percentile(h.Percentile); ok {
+			return d
+		}
+	}
+	return h.Delay
+}
+
+// race is the branches of one hedged attempt. Each runs in a goroutine of its
+// own, which hands in its outcome or, when the race is over, clears it away
+// itself: so nobody waits for a loser that does not notice its end.
 type race struct {
 	loop    *loop
 	req     *godwit.Request
-	results chan outcome
+	results chan outcome // has room for all
 	start   time.Time
 	forks   []*godwit.Call
 	running int
 	winner  *godwit.Call
+
+	mu   sync.Mutex // guards over, and sending to results
+	over bool
 }
 
 func (r *race) send(ctx context.Context) error {
@@ -129,43 +145,90 @@ func (r *race) send(ctx context.Context) error {
 	}
 	r.forks = append(r.forks, fork)
 	r.running++
-	go func() {
-		resp, err := r.loop.next(fork.Context(), r.req)
-		r.results <- outcome{fork, resp, err}
-	}()
+	go r.run(fork)
 	return nil
 }
+
+// run is a branch. A panic in it is the branch's error: here nobody else could
+// recover it, and it would end the program.
+func (r *race) run(fork *godwit.Call) {
+	out := outcome{fork: fork}
+	returned := false
+	defer func() {
+		if !returned {
+			out.err = errExited
+			if v := recover(); v != nil {
+				out.err = recovered.Error("retry: what a hedged request runs through", v)
+			}
+		}
+		r.mu.Lock()
+		over := r.over
+		if !over {
+			r.results <- out
+		}
+		r.mu.Unlock()
+		if over {
+			out.lose()
+		}
+	}()
+	out.resp, out.err = r.loop.next(fork.Context(), r.req)
+	returned = true
+}
+
+var errExited = errors.New("retry: what a hedged request runs through ended its goroutine (runtime.Goexit)")
 
 // take makes a branch the winner: it lives until its body ends.
 func (r *race) take(out outcome) (*godwit.Response, error) {
 	if out.err != nil {
+		out.fork.End()
 		return nil, out.err
 	}
 	r.winner = out.fork
-	r.loop.plugin.slow.note(time.Since(r.start))
 	fork := out.fork
 	out.resp.OnClose(func(error) { fork.End() })
 	return out.resp, nil
 }
 
-func (r *race) drop(out outcome) {
-	if out.resp != nil {
-		out.resp.Discard()
+// drop gives up a branch while others run on.
+func (o *outcome) drop() {
+	if o.resp != nil {
+		o.resp.Discard()
 	}
-	out.fork.End()
+	o.fork.End()
 }
 
-// endLosers aborts the others and waits for them, so that nothing of the attempt
-// runs on when it is over.
+// lose clears away what came of an aborted branch.
+func (o *outcome) lose() {
+	if o.resp != nil {
+		o.resp.Close()
+	}
+	o.fork.End()
+}
+
+// endLosers aborts the others. They count as running, for Join, until they have
+// noticed. One that reads the request's body is waited for: the caller may use
+// what the body reads from as soon as the call is over.
 func (r *race) endLosers() {
 	for _, f := range r.forks {
 		if f != r.winner {
-			f.End()
+			f.Cancel()
 		}
 	}
-	for ; r.running > 0; r.running-- {
-		if out := <-r.results; out.resp != nil {
-			out.resp.Close()
+	if r.req.Content() != nil {
+		for ; r.running > 0; r.running-- {
+			out := <-r.results
+			out.lose()
+		}
+	}
+	r.mu.Lock()
+	r.over = true
+	r.mu.Unlock()
+	for {
+		select {
+		case out := <-r.results:
+			out.lose()
+		default:
+			return
 		}
 	}
 }

@@ -20,16 +20,16 @@ import (
 
 // Config configures the plugin; its zero value is ready to use.
 type Config struct {
-	// Max is how often a request is repeated; 0 = 3, negative = never.
-	// godwit.MaxSends bounds it, too.
+	// Max is how often a request is repeated; 0 = 3, negative = never. When
+	// godwit.MaxSends leaves nothing to send with, the last outcome is returned.
 	Max int
 	// Unsafe repeats requests of every method. By default only idempotent ones
 	// are (RFC 9110 §9.2.2), those with an Idempotency-Key, and those that
 	// certainly did not reach the server.
 	Unsafe bool
 	// IdempotencyKey adds an Idempotency-Key to POST and PATCH requests without
-	// one, the same on each attempt, so that they are repeated. The server must
-	// know the field.
+	// one, the same on each attempt and after each redirect that keeps the method,
+	// so that they are repeated. The server must know the field.
 	IdempotencyKey bool
 	// Statuses are what is repeated; nil = 408, 425, 429, 500, 502, 503, 504.
 	Statuses []int
@@ -46,8 +46,9 @@ type Config struct {
 	// backoff above.
 	Delay func(n int) time.Duration
 	// MaxRetryAfter is the longest Retry-After that is waited for; 0 = 60 s. A
-	// response that asks for more is returned as it is. Negative: Retry-After is
-	// ignored.
+	// response that asks for more is returned as it is: to come back earlier is
+	// what the server asked us not to do, and how long a call may stand still is
+	// for the caller to say. Negative: Retry-After is ignored.
 	MaxRetryAfter time.Duration
 
 	// AttemptTimeout limits each attempt to the end of its body; 0 = none but
@@ -115,12 +116,21 @@ func New(c Config) *Plugin {
 // Name returns "retry".
 func (p *Plugin) Name() string { return "retry" }
 
-// Install hooks the plugin into phase SendRetry.
+// Install hooks the plugin into phase SendRetry, and with IdempotencyKey into
+// CallState.
 func (p *Plugin) Install(s *godwit.Scope) error {
 	if err := p.config.Hedge.check(); err != nil {
 		return err
 	}
 	max, decide, unsafe := maxSetting.Capture(s, p.config.Max), ifSetting.Capture(s, p.config.If), unsafeValue.Capture(s, p.config.Unsafe)
+	if p.config.IdempotencyKey {
+		s.OnRequest(func(_ context.Context, req *godwit.Request) error {
+			if wantsKey(req) {
+				req.Header.Set(keyField, newKey())
+			}
+			return nil
+		})
+	}
 	s.Intercept(godwit.SendRetry, func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
 		l := &loop{plugin: p, max: max.For(req), decide: decide.For(req), unsafe: unsafe.For(req), next: next}
 		return l.run(ctx, req)
@@ -139,11 +149,14 @@ type loop struct {
 
 func (l *loop) run(ctx context.Context, req *godwit.Request) (*godwit.Response, error) {
 	c := &l.plugin.config
-	l.plugin.bucket.deposit()
-	req = l.prepare(req)
+	call := godwit.CallFrom(ctx)
+	if len(call.History()) == 0 { // a redirect's next hop is no further call
+		l.plugin.bucket.deposit()
+	}
+	req = l.prepare(call, req)
 	for n := 1; ; n++ {
 		resp, err := l.attempt(ctx, req)
-		if n > l.max || !l.again(ctx, req, resp, err) {
+		if n > l.max || call.SendsLeft(req) == 0 || !l.again(ctx, req, resp, err) {
 			return resp, err
 		}
 		if !req.IsReplayable() {
@@ -162,7 +175,7 @@ func (l *loop) run(ctx context.Context, req *godwit.Request) (*godwit.Response, 
 				return nil, fmt.Errorf("retry: Modify: %w", err)
 			}
 		}
-		godwit.Emit(ctx, godwit.Retried{Call: godwit.CallFrom(ctx), Request: again, Attempt: n + 1, Response: resp, Cause: err, Delay: delay})
+		godwit.Emit(ctx, godwit.Retried{Call: call, Request: again, Attempt: n + 1, Response: resp, Cause: err, Delay: delay})
 		if resp != nil {
 			resp.Discard() // a held response holds a connection
 		}
@@ -173,16 +186,23 @@ func (l *loop) run(ctx context.Context, req *godwit.Request) (*godwit.Response, 
 	}
 }
 
-// prepare adds what all attempts share.
-func (l *loop) prepare(req *godwit.Request) *godwit.Request {
+const keyField = "Idempotency-Key"
+
+func wantsKey(req *godwit.Request) bool {
+	return (req.Method == "POST" || req.Method == "PATCH") && !req.Header.Has(keyField)
+}
+
+// prepare adds what all attempts share. The key of a call is there already, but
+// for one that came by RoundTrip, past the Call pipeline.
+func (l *loop) prepare(call *godwit.Call, req *godwit.Request) *godwit.Request {
 	c := &l.plugin.config
-	addKey := c.IdempotencyKey && (req.Method == "POST" || req.Method == "PATCH") && !req.Header.Has("Idempotency-Key")
+	addKey := c.IdempotencyKey && call.Stateless() && wantsKey(req)
 	if !addKey && c.AttemptTimeout <= 0 {
 		return req
 	}
 	req = req.Clone()
 	if addKey {
-		req.Header.Set("Idempotency-Key", newKey())
+		req.Header.Set(keyField, newKey())
 	}
 	if c.AttemptTimeout > 0 {
 		req.With(godwit.AttemptTimeout(c.AttemptTimeout))
@@ -198,7 +218,7 @@ func (l *loop) attempt(ctx context.Context, req *godwit.Request) (resp *godwit.R
 	} else {
 		resp, err = l.next(ctx, req)
 	}
-	if err == nil && godwit.CallFrom(ctx).Buffered() && !slices.Contains(l.plugin.config.Statuses, int(resp.Status)) {
+	if err == nil && godwit.CallFrom(ctx).Buffered() && l.good(resp) {
 		if err = resp.Save(); err != nil {
 			return nil, err
 		}
@@ -217,7 +237,12 @@ func (l *loop) again(ctx context.Context, req *godwit.Request, resp *godwit.Resp
 	if err != nil {
 		return unsent(err) || l.repeatable(req)
 	}
-	return slices.Contains(l.plugin.config.Statuses, int(resp.Status)) && l.repeatable(req)
+	return !l.good(resp) && l.repeatable(req)
+}
+
+// good reports whether a response's status is none of those that are repeated.
+func (l *loop) good(resp *godwit.Response) bool {
+	return !slices.Contains(l.plugin.config.Statuses, int(resp.Status))
 }
 
 func (l *loop) repeatable(req *godwit.Request) bool { return l.unsafe || req.IsIdempotent() }

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,9 +105,15 @@ func TestLastFailureIsReturned(t *testing.T) {
 		}
 	})
 	bubble(t, retry.Config{Max: 100}, list(mock.Always(mock.Status(503))), func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
-		_, err := c.Do(t.Context(), godwit.NewRequest("GET", url))
-		if !errors.Is(err, godwit.ErrTooManySends) || len(eng.Requests()) != 20 {
-			t.Errorf("%d, %v", len(eng.Requests()), err)
+		resp, err := c.Do(t.Context(), godwit.NewRequest("GET", url)) // MaxSends is 20
+		if err != nil || resp.Status != 503 || len(eng.Requests()) != 20 {
+			t.Errorf("%d requests, %v, %v", len(eng.Requests()), resp, err)
+		}
+	})
+	bubble(t, retry.Config{}, list(mock.Reset(), mock.Redirect("/x"), mock.Text(503, "last"), mock.Always(ok)), func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
+		resp, err := c.Do(t.Context(), godwit.NewRequest("GET", url, godwit.MaxSends(3)))
+		if err != nil || resp.Text() != "last" || len(eng.Requests()) != 3 {
+			t.Errorf("after a redirect: %d requests, %v, %v", len(eng.Requests()), resp, err)
 		}
 	})
 }
@@ -241,6 +244,52 @@ func TestModifyAndKey(t *testing.T) {
 	})
 }
 
+// TestKeyIsOneACall: redirects that keep the method keep the key, too.
+func TestKeyIsOneACall(t *testing.T) {
+	config := retry.Config{IdempotencyKey: true}
+	to := func(status int) mock.Handler { return mock.Status(status).WithHeader("Location", "/next") }
+	keys := func(eng *mock.Engine) (all []string) {
+		for _, r := range eng.Requests() {
+			all = append(all, r.Method+" "+r.Header.Get("Idempotency-Key"))
+		}
+		return all
+	}
+	for status, kept := range map[int]bool{307: true, 308: true, 303: false, 302: false} {
+		bubble(t, config, list(mock.Status(503), to(status), mock.Status(503), mock.Always(ok)), func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
+			if _, err := c.Do(t.Context(), godwit.NewRequest("POST", url)); err != nil {
+				t.Fatal(err)
+			}
+			got := keys(eng)
+			last := "GET "
+			if kept {
+				last = got[0]
+			}
+			if len(got) != 4 || len(got[0]) != len("POST ")+32 || got[1] != got[0] || got[2] != last || got[3] != last {
+				t.Errorf("%d: %q", status, got)
+			}
+		})
+	}
+	bubble(t, config, list(mock.Status(503), mock.Always(ok)), func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
+		resp, err := c.RoundTrip(t.Context(), godwit.NewRequest("PATCH", url))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Close()
+		if got := keys(eng); len(got) != 2 || len(got[0]) != len("PATCH ")+32 || got[1] != got[0] {
+			t.Errorf("RoundTrip: %q", got)
+		}
+	})
+	bubble(t, config, list(mock.Always(ok)), func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
+		req := godwit.NewRequest("POST", url)
+		for range 2 {
+			c.Do(t.Context(), req)
+		}
+		if got := keys(eng); got[0] == got[1] || req.Header.Has("Idempotency-Key") {
+			t.Errorf("two calls with one request: %q", got)
+		}
+	})
+}
+
 func TestBudget(t *testing.T) {
 	config := retry.Config{Max: 5, Delay: func(int) time.Duration { return 0 }, Budget: retry.Budget{Ratio: 0.5, PerSecond: 1, Burst: 3}}
 	bubble(t, config, list(mock.Always(mock.Status(503))), func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
@@ -257,7 +306,18 @@ func TestBudget(t *testing.T) {
 			t.Errorf("%d sends after two seconds, want 3", n)
 		}
 	})
-	config.Budget.Ratio = -1
+	// A redirect's hops are one call; a rate below zero is none.
+	config.Budget = retry.Budget{Ratio: 0.5, PerSecond: -1, Burst: 1}
+	bubble(t, config, list(mock.Status(503), mock.Redirect("/1"), mock.Redirect("/2"), mock.Always(mock.Status(503))), func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
+		for i, want := range []int{4, 5, 7} { // all told: the third call has two halves of a token
+			c.Do(t.Context(), godwit.NewRequest("GET", url))
+			if n := len(eng.Requests()); n != want {
+				t.Errorf("%d sends after call %d, want %d", n, i+1, want)
+			}
+			time.Sleep(time.Hour) // virtual
+		}
+	})
+	config.Budget = retry.Budget{Ratio: -1}
 	bubble(t, config, list(mock.Always(mock.Status(503))), func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
 		for range 3 {
 			c.Do(t.Context(), godwit.NewRequest("GET", url))
@@ -266,111 +326,4 @@ func TestBudget(t *testing.T) {
 			t.Errorf("%d sends without a budget, want 18", n)
 		}
 	})
-}
-
-func TestHedge(t *testing.T) {
-	config := retry.Config{Hedge: retry.Hedge{Delay: 100 * time.Millisecond}}
-	var started, aborted atomic.Int32
-	hang := mock.Func(func(ctx context.Context, _ *mock.Request) (*mock.Response, error) {
-		started.Add(1)
-		<-ctx.Done()
-		aborted.Add(1)
-		return nil, ctx.Err()
-	})
-	bubble(t, config, list(hang, mock.OK("second")), func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
-		start := time.Now()
-		resp, err := c.Do(t.Context(), godwit.NewRequest("GET", url))
-		if err != nil || resp.Text() != "second" || time.Since(start) != 100*time.Millisecond || resp.Call().Sends() != 2 {
-			t.Errorf("%v, %v after %v", resp, err, time.Since(start))
-		}
-		synctest.Wait()
-		if aborted.Load() != 1 {
-			t.Errorf("loser aborted %d times", aborted.Load())
-		}
-	})
-	bubble(t, config, list(mock.Delay(150*time.Millisecond, mock.OK("first")), mock.Hang()), func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
-		var got []byte
-		err := c.Stream(t.Context(), godwit.NewRequest("GET", url), func(r *godwit.Response) (err error) {
-			got, err = io.ReadAll(r.Body)
-			return err
-		})
-		if err != nil || string(got) != "first" {
-			t.Errorf("streamed %q, %v", got, err)
-		}
-	})
-	bubble(t, config, list(mock.Delay(150*time.Millisecond, mock.Status(503)), mock.Delay(150*time.Millisecond, mock.OK("good"))), func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
-		if s, err := godwit.Get[string](t.Context(), c, url); err != nil || s != "good" {
-			t.Errorf("a bad answer won: %q, %v", s, err)
-		}
-	})
-	bubble(t, config, list(mock.Always(mock.Delay(time.Second, ok))), func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
-		if _, err := c.Do(t.Context(), godwit.NewRequest("POST", url)); err != nil || len(eng.Requests()) != 1 {
-			t.Errorf("a POST was hedged: %v", err)
-		}
-	})
-	bubble(t, config, list(mock.Always(mock.Reset())), func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
-		if _, err := c.Do(t.Context(), godwit.NewRequest("GET", url, retry.Max(1))); err == nil || len(eng.Requests()) != 2 {
-			t.Errorf("%d requests, %v", len(eng.Requests()), err)
-		}
-	})
-}
-
-func TestHedgePercentile(t *testing.T) {
-	config := retry.Config{Hedge: retry.Hedge{Percentile: 0.9}}
-	bubble(t, config, nil, func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
-		for range 20 {
-			eng.Enqueue(mock.Delay(50*time.Millisecond, ok))
-			c.Do(t.Context(), godwit.NewRequest("GET", url))
-		}
-		eng.Reset()
-		eng.Enqueue(mock.Hang(), ok)
-		start := time.Now()
-		if _, err := c.Do(t.Context(), godwit.NewRequest("GET", url)); err != nil || time.Since(start) != 50*time.Millisecond {
-			t.Errorf("%v after %v", err, time.Since(start))
-		}
-	})
-	if c := godwit.New(godwit.WithEngineInstance(mock.New()), godwit.Install(retry.New(retry.Config{Hedge: retry.Hedge{Percentile: 1}}))); c.Err() == nil {
-		t.Error("a percentile of 1 is accepted")
-	}
-}
-
-// TestOnSockets: over a real connection, from 64 goroutines.
-func TestOnSockets(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all sync.WaitGroup
-	var n atomic.Int32
-	all.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() {
-				defer conn.Close()
-				buf := make([]byte, 4096)
-				if _, err := conn.Read(buf); err != nil || n.Add(1)%2 == 1 {
-					return // every other connection breaks
-				}
-				io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
-			})
-		}
-	})
-	c := godwit.New(godwit.Install(retry.New(retry.Config{Max: 15, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond, Budget: retry.Budget{Ratio: -1}})))
-	var calls sync.WaitGroup
-	for range 64 {
-		calls.Go(func() {
-			for range 5 {
-				if s, err := godwit.Get[string](t.Context(), c, "http://"+l.Addr().String()); err != nil || s != "ok" {
-					t.Errorf("%q, %v", s, err)
-				}
-			}
-		})
-	}
-	calls.Wait()
-	c.Close()
-	l.Close()
-	all.Wait()
 }
