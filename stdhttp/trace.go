@@ -1,0 +1,149 @@
+package stdhttp
+
+import (
+	"errors"
+	"net"
+	"net/http/httptrace"
+	"net/textproto"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/godwit-go/godwit"
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/header"
+)
+
+// traced returns the options that let an engine's events call net/http's hooks.
+func (x *exchange) traced(h *httptrace.ClientTrace, c *godwit.Client) []godwit.Option {
+	t := &engine.Trace{
+		TLSStart:     h.TLSHandshakeStart,
+		TLSDone:      h.TLSHandshakeDone,
+		ConnectStart: h.ConnectStart,
+		ConnectDone:  h.ConnectDone,
+		FirstByte:    h.GotFirstResponseByte,
+		Wait100:      h.Wait100Continue,
+		PutIdle:      h.PutIdleConn,
+		WroteHeader:  h.WroteHeaders,
+	}
+	if h.GetConn != nil {
+		address := x.request.URL
+		t.PoolWait = func(string) { h.GetConn(hostPort(address)) }
+	}
+	if h.GotConn != nil {
+		t.GotConn = func(g engine.GotConn) {
+			h.GotConn(httptrace.GotConnInfo{Conn: addresses{g.Local, g.Remote}, Reused: g.Reused, WasIdle: g.Reused, IdleTime: g.Idle})
+		}
+	}
+	if h.DNSStart != nil {
+		t.DNSStart = func(host string) { h.DNSStart(httptrace.DNSStartInfo{Host: host}) }
+	}
+	if h.DNSDone != nil {
+		t.DNSDone = func(addrs []string, err error) {
+			h.DNSDone(httptrace.DNSDoneInfo{Addrs: ipAddrs(addrs), Err: err})
+		}
+	}
+	if h.WroteRequest != nil {
+		t.WroteRequest = func(err error) { h.WroteRequest(httptrace.WroteRequestInfo{Err: err}) }
+	}
+	if (h.Got1xxResponse != nil || h.Got100Continue != nil) && c.Supports(engine.Informational) {
+		t.Informational = x.informational(h)
+	}
+	opts := []godwit.Option{godwit.Trace(t)}
+	if h.WroteHeaderField != nil {
+		opts = append(opts, godwit.On(x.noteSent))
+		t.WroteHeader = func() {
+			x.tellFields(h.WroteHeaderField)
+			if h.WroteHeaders != nil {
+				h.WroteHeaders()
+			}
+		}
+	}
+	return opts
+}
+
+// informational calls the hooks of a 1xx response.
+func (x *exchange) informational(h *httptrace.ClientTrace) func(int, header.Header) error {
+	expecting := x.request.Body != nil && httpHas(x.request.Header["Expect"], "100-continue")
+	return func(status int, fields header.Header) error {
+		if status == 100 && expecting && h.Got100Continue != nil {
+			h.Got100Continue()
+		}
+		if h.Got1xxResponse == nil {
+			return nil
+		}
+		return h.Got1xxResponse(status, textproto.MIMEHeader(canonical(fields)))
+	}
+}
+
+func httpHas(values []string, token string) bool {
+	return slices.ContainsFunc(values, func(v string) bool { return strings.EqualFold(strings.TrimSpace(v), token) })
+}
+
+// tellFields calls the hook for each field of the request that was sent, in
+// net/http's order.
+func (x *exchange) tellFields(hook func(string, []string)) {
+	head := x.sent.Load()
+	if head == nil {
+		return
+	}
+	first := func(name, value string) {
+		if value != "" {
+			hook(name, []string{value})
+		}
+	}
+	host, _ := hostOf(x.request)
+	first("Host", or(head.header.Get("Host"), host))
+	first("User-Agent", head.header.Get("User-Agent"))
+	switch {
+	case head.length < 0:
+		first("Transfer-Encoding", "chunked")
+	case head.length > 0 || slices.Contains([]string{"POST", "PUT", "PATCH"}, x.request.Method):
+		first("Content-Length", strconv.FormatInt(head.length, 10))
+	}
+	if len(head.names) > 0 {
+		hook("Trailer", head.names)
+	}
+	if protocol := x.request.Header.Get("Upgrade"); protocol != "" {
+		first("Connection", "Upgrade")
+		first("Upgrade", protocol)
+	}
+	for _, name := range head.header.Names() {
+		if !header.EqualFold(name, "Host") && !header.EqualFold(name, "User-Agent") {
+			hook(name, head.header.Values(name))
+		}
+	}
+}
+
+func ipAddrs(texts []string) []net.IPAddr {
+	addrs := make([]net.IPAddr, 0, len(texts))
+	for _, text := range texts {
+		ip, zone, _ := strings.Cut(text, "%")
+		addrs = append(addrs, net.IPAddr{IP: net.ParseIP(ip), Zone: zone})
+	}
+	return addrs
+}
+
+// addresses is the net.Conn that a hook is shown. Hooks must neither read, write
+// nor close it, so it only knows where it leads.
+type addresses struct{ local, remote net.Addr }
+
+var errNotYours = errors.New("stdhttp: the connection belongs to the engine")
+
+func (c addresses) LocalAddr() net.Addr              { return known(c.local) }
+func (c addresses) RemoteAddr() net.Addr             { return known(c.remote) }
+func (addresses) Read([]byte) (int, error)           { return 0, errNotYours }
+func (addresses) Write([]byte) (int, error)          { return 0, errNotYours }
+func (addresses) Close() error                       { return errNotYours }
+func (addresses) SetDeadline(time.Time) error        { return errNotYours }
+func (addresses) SetReadDeadline(time.Time) error    { return errNotYours }
+func (addresses) SetWriteDeadline(t time.Time) error { return errNotYours }
+
+// known lets hooks ask for the text of an address that the engine does not know.
+func known(a net.Addr) net.Addr {
+	if a == nil {
+		return &net.UnixAddr{}
+	}
+	return a
+}

@@ -1,0 +1,224 @@
+package stdhttp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/godwit-go/godwit/content"
+)
+
+// upload is a request's Body as content. The first Open hands out the Body
+// itself, further ones what GetBody returns; without GetBody there is but one.
+type upload struct {
+	request *http.Request
+	length  int64
+
+	copying sync.Once
+	copied  []byte // see Bytes
+
+	mu     sync.Mutex // guards what follows
+	first  *onceCloser
+	head   io.Reader // in place of first, if that was probed
+	opened bool
+	over   bool
+}
+
+var _ content.Byteser = (*upload)(nil)
+
+// ContentType returns "": the type is in the request's header.
+func (u *upload) ContentType() string { return "" }
+
+// ContentLength returns the length by http.Request's rules.
+func (u *upload) ContentLength() int64 { return u.length }
+
+// Replayable reports whether there is a GetBody.
+func (u *upload) Replayable() bool { return u.request.GetBody != nil }
+
+var errOver = errors.New("stdhttp: the exchange is over: the request's body was closed")
+
+// Open returns the body.
+func (u *upload) Open(context.Context) (io.ReadCloser, error) {
+	u.mu.Lock()
+	if u.over {
+		u.mu.Unlock()
+		return nil, errOver
+	}
+	again := u.opened
+	u.opened = true
+	u.mu.Unlock()
+	switch file, isFile := u.first.ReadCloser.(*os.File); {
+	case again && u.request.GetBody == nil:
+		return nil, content.ErrConsumed
+	case again:
+		body, err := u.request.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		return &source{from: body, closer: &onceCloser{ReadCloser: body}}, nil
+	case isFile && u.head == nil:
+		return file, nil // which the kernel may send
+	case u.head != nil:
+		return &source{from: u.head, closer: u.first}, nil
+	}
+	return &source{from: u.first, closer: u.first}, nil
+}
+
+// maxCopied is how large a body is at most that is handed to the engine as bytes.
+const maxCopied = 64 << 10
+
+// The types of what io.NopCloser returns.
+var nopClosers = []reflect.Type{
+	reflect.TypeOf(io.NopCloser(nil)),
+	reflect.TypeOf(io.NopCloser(struct {
+		io.Reader
+		io.WriterTo
+	}{})),
+}
+
+// Bytes returns a small body that is in memory already, as http.NewRequest makes
+// them of readers that it knows. These need no goroutine and no Close. The reader
+// stays where it is, so that a request that failed can be used again.
+func (u *upload) Bytes() ([]byte, bool) {
+	u.copying.Do(func() {
+		if u.length > 0 && u.length <= maxCopied && u.head == nil {
+			u.copied = inMemory(u.first.ReadCloser, u.length)
+		}
+	})
+	return u.copied, u.copied != nil
+}
+
+// inMemory returns the rest of a reader of package bytes or strings behind
+// io.NopCloser if it is of that length, else nil.
+func inMemory(body io.ReadCloser, length int64) []byte {
+	if !slices.Contains(nopClosers, reflect.TypeOf(body)) {
+		return nil
+	}
+	var at io.ReaderAt
+	var start int64
+	switch r := reflect.ValueOf(body).Field(0).Interface().(type) {
+	case *bytes.Buffer:
+		if int64(r.Len()) == length {
+			return r.Bytes()
+		}
+		return nil
+	case *bytes.Reader:
+		at, start = r, r.Size()-int64(r.Len())
+	case *strings.Reader:
+		at, start = r, r.Size()-int64(r.Len())
+	default:
+		return nil
+	}
+	b := make([]byte, length+1)
+	if n, err := at.ReadAt(b, start); int64(n) != length || err != io.EOF {
+		return nil
+	}
+	return b[:length]
+}
+
+// end closes a body that was not opened; one that was is closed by who opened it.
+func (u *upload) end() {
+	u.mu.Lock()
+	u.over = true
+	opened := u.opened
+	u.mu.Unlock()
+	if !opened {
+		u.first.Close()
+	}
+}
+
+// onceCloser closes once.
+type onceCloser struct {
+	io.ReadCloser
+	once sync.Once
+	err  error
+}
+
+func (c *onceCloser) Close() error {
+	c.once.Do(func() { c.err = c.ReadCloser.Close() })
+	return c.err
+}
+
+// source is an opened body. Like net/http it closes the body when that is at its
+// end, before the end is written, and a Close that fails fails the request.
+type source struct {
+	from   io.Reader
+	closer *onceCloser
+	err    error // of all further reads
+}
+
+// Read reads from the body.
+func (s *source) Read(p []byte) (int, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	n, err := s.from.Read(p)
+	if err == io.EOF {
+		if failed := s.closer.Close(); failed != nil {
+			err = failed
+		}
+	}
+	s.err = err
+	return n, err
+}
+
+// Close closes the body.
+func (s *source) Close() error { return s.closer.Close() }
+
+// probeTime is how long probe waits.
+const probeTime = 200 * time.Millisecond
+
+// probe reads a byte of a body of unknown length to see whether there is one, and
+// reports false if the body is empty. If that takes long there is one.
+func (u *upload) probe(ctx context.Context) bool {
+	p := &probed{from: u.first, done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		var b [1]byte
+		n, err := u.first.Read(b[:])
+		p.first, p.err = append(p.first, b[:n]...), err
+	}()
+	timer := time.NewTimer(probeTime)
+	defer timer.Stop()
+	select {
+	case <-p.done:
+		if len(p.first) == 0 && p.err == io.EOF {
+			return false
+		}
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	u.head = p
+	return true
+}
+
+// probed is a body of which a byte was, or is being, read.
+type probed struct {
+	from  io.Reader
+	done  chan struct{} // closed when what follows is set
+	first []byte
+	err   error
+}
+
+func (p *probed) Read(b []byte) (int, error) {
+	<-p.done
+	switch {
+	case len(b) == 0:
+		return 0, nil
+	case len(p.first) > 0:
+		n := copy(b, p.first)
+		p.first = p.first[n:]
+		return n, nil
+	case p.err != nil:
+		return 0, p.err
+	}
+	return p.from.Read(b)
+}
