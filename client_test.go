@@ -3,6 +3,7 @@ package godwit_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -446,5 +447,27 @@ func TestNoEngine(t *testing.T) {
 	defer c.Close()
 	if c.Err() == nil {
 		t.Error("EngineConfig with an instance is no error")
+	}
+}
+
+// TestTracesAddUp: the client's hooks and the request's are both called.
+func TestTracesAddUp(t *testing.T) {
+	var seen []string
+	trace := func(who string) *engine.Trace {
+		return &engine.Trace{
+			GotConn:       func(engine.GotConn) { seen = append(seen, who+" conn") },
+			Informational: func(status int, _ header.Header) error { seen = append(seen, fmt.Sprint(who, " ", status)); return nil },
+			ConnectDone:   func(string, string, error) {},
+		}
+	}
+	c, _ := client(t, answers(mock.Always(mock.OK("").WithInformational(103))), godwit.Trace(trace("client")))
+	for _, opts := range [][]godwit.Option{nil, {godwit.Trace(trace("request"))}, {godwit.Trace(trace("request")), godwit.Timed(true)}, {godwit.Trace(nil)}} {
+		if _, err := c.Do(t.Context(), godwit.NewRequest("GET", base, opts...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "client conn,client 103,client conn,request conn,client 103,request 103,client conn,request conn,client 103,request 103,client conn,client 103"
+	if got := strings.Join(seen, ","); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

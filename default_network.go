@@ -50,7 +50,7 @@ func ProxyBy(choose engine.ProxyFunc) Option { return proxySetting.Set(choose) }
 func UnixSocket(path string) Option { return unixSocket.Set(path) }
 
 // Trace shows the engine's events of each send: connections, DNS, TLS, 1xx
-// responses.
+// responses. That of a request comes on top of the client's.
 func Trace(t *engine.Trace) Option { return traceSetting.Set(t) }
 
 // Upgrade asks the server to switch to another protocol (RFC 9110 §7.8); use it
@@ -88,7 +88,11 @@ func (b *builtins) wireSettings(req *Request) (s wireSettings) {
 		Pool: b.pool.For(req), Connect: b.connect.For(req), Header: b.header.For(req), Idle: b.idle.For(req),
 	}
 	s.headOnly, s.noStale, s.wantRawHead = b.toHead.For(req), b.noStale.For(req), b.rawHead.For(req)
-	s.proxy, s.unixSocket, s.trace, s.protocol = b.proxy.For(req), b.unix.For(req), b.trace.For(req), b.upgrade.For(req)
+	s.proxy, s.unixSocket, s.protocol = b.proxy.For(req), b.unix.For(req), b.upgrade.For(req)
+	s.trace = b.trace.client
+	if own, ok := b.trace.ForRequest(req); ok {
+		s.trace = joinTraces(s.trace, own)
+	}
 	need := func(when bool, c engine.Capabilities) {
 		if when {
 			s.needs |= c

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/header"
 )
 
 var timedSetting = NewSetting("Timed", false)
@@ -153,29 +154,27 @@ func (w *stopwatch) headDone(resp *Response) {
 	})
 }
 
-// joinTraces calls a stopwatch's hooks and then the user's, who may be nil.
+// joinTraces calls a's hooks and then b's; either may be nil.
 func joinTraces(a, b *engine.Trace) *engine.Trace {
+	if a == nil {
+		return b
+	}
 	if b == nil {
 		return a
 	}
 	return &engine.Trace{
-		PoolWait:     both(a.PoolWait, b.PoolWait),
-		GotConn:      both(a.GotConn, b.GotConn),
-		DNSStart:     both(a.DNSStart, b.DNSStart),
-		DNSDone:      both2(a.DNSDone, b.DNSDone),
-		ConnectStart: both2(a.ConnectStart, b.ConnectStart),
-		ConnectDone: func(network, address string, err error) {
-			a.ConnectDone(network, address, err)
-			if b.ConnectDone != nil {
-				b.ConnectDone(network, address, err)
-			}
-		},
+		PoolWait:      both(a.PoolWait, b.PoolWait),
+		GotConn:       both(a.GotConn, b.GotConn),
+		DNSStart:      both(a.DNSStart, b.DNSStart),
+		DNSDone:       both2(a.DNSDone, b.DNSDone),
+		ConnectStart:  both2(a.ConnectStart, b.ConnectStart),
+		ConnectDone:   both3(a.ConnectDone, b.ConnectDone),
 		TLSStart:      both0(a.TLSStart, b.TLSStart),
 		TLSDone:       both2(a.TLSDone, b.TLSDone),
 		WroteHeader:   both0(a.WroteHeader, b.WroteHeader),
 		WroteRequest:  both(a.WroteRequest, b.WroteRequest),
 		Wait100:       both0(a.Wait100, b.Wait100),
-		Informational: b.Informational, // a stopwatch has none
+		Informational: bothInformational(a.Informational, b.Informational),
 		FirstByte:     both0(a.FirstByte, b.FirstByte),
 		PutIdle:       both(a.PutIdle, b.PutIdle),
 		Resent:        both(a.Resent, b.Resent),
@@ -210,4 +209,30 @@ func both2[A, B any](a, b func(A, B)) func(A, B) {
 		return a
 	}
 	return func(x A, y B) { a(x, y); b(x, y) }
+}
+
+func both3[A, B, C any](a, b func(A, B, C)) func(A, B, C) {
+	if a == nil {
+		return b
+	}
+	if b == nil {
+		return a
+	}
+	return func(x A, y B, z C) { a(x, y, z); b(x, y, z) }
+}
+
+// bothInformational stops at the first error, which ends the exchange.
+func bothInformational(a, b func(int, header.Header) error) func(int, header.Header) error {
+	if a == nil {
+		return b
+	}
+	if b == nil {
+		return a
+	}
+	return func(status int, h header.Header) error {
+		if err := a(status, h); err != nil {
+			return err
+		}
+		return b(status, h)
+	}
 }

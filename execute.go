@@ -114,8 +114,8 @@ func (c *Client) fill(w *engine.Request, call *Call, req *Request) error {
 		w.Needs |= engine.Connect
 	}
 	c.builtin.fill(w, req)
-	if w.Protocol != "" && !header.IsToken(w.Protocol) {
-		return buildErrorf("Upgrade: protocol %q is no token", w.Protocol)
+	if name, version, versioned := strings.Cut(w.Protocol, "/"); w.Protocol != "" && (!header.IsToken(name) || versioned && !header.IsToken(version)) {
+		return buildErrorf("Upgrade: protocol %q is not name or name/version", w.Protocol)
 	}
 	call.fillDeadline(w, req, c.engine.Capabilities())
 	return nil

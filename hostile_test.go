@@ -203,6 +203,8 @@ func TestTrailersAreChecked(t *testing.T) {
 		for name, req := range map[string]*godwit.Request{
 			"name":     godwit.NewRequest("POST", url, godwit.Body(bad)),
 			"protocol": godwit.NewRequest("GET", url, godwit.Upgrade("a b, c")),
+			"version":  godwit.NewRequest("GET", url, godwit.Upgrade("a/")),
+			"nameless": godwit.NewRequest("GET", url, godwit.Upgrade("/1")),
 		} {
 			_, err := c.Open(t.Context(), req)
 			if ge, ok := errors.AsType[*godwit.Error](err); !ok || ge.Op != engine.OpBuild {

@@ -158,7 +158,7 @@ func TestRawHeadAndConnection(t *testing.T) {
 // TestUpgrade: the raw connection works both ways and ends with the response.
 func TestUpgrade(t *testing.T) {
 	onEngines(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Upgrade") != "echo" {
+		if r.Header.Get("Upgrade") != "echo/3.1" {
 			w.WriteHeader(400)
 			return
 		}
@@ -167,10 +167,10 @@ func TestUpgrade(t *testing.T) {
 			return
 		}
 		defer conn.Close()
-		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhi")
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo/3.1\r\n\r\nhi")
 		io.Copy(conn, rw)
 	}, func(t *testing.T, c *godwit.Client, url string) {
-		resp, err := c.Open(t.Context(), godwit.NewRequest("GET", url, godwit.Upgrade("echo"), godwit.Timeout(time.Minute)))
+		resp, err := c.Open(t.Context(), godwit.NewRequest("GET", url, godwit.Upgrade("echo/3.1"), godwit.Timeout(time.Minute)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -163,12 +163,16 @@ func hooksOf(t *testing.T, rt http.RoundTripper, url string, times int, change f
 		if change != nil {
 			change(r)
 		}
-		put := make(chan struct{}, 1)
+		put, sent := make(chan struct{}, 1), make(chan struct{}, 1)
 		trace := seen.trace(r.URL.Port())
-		noted := trace.PutIdleConn
+		noted, wrote := trace.PutIdleConn, trace.WroteRequest
 		trace.PutIdleConn = func(err error) { noted(err); put <- struct{}{} }
+		trace.WroteRequest = func(i httptrace.WroteRequestInfo) { wrote(i); sent <- struct{}{} }
 		r = r.WithContext(httptrace.WithClientTrace(r.Context(), trace))
 		resp, err := rt.RoundTrip(r)
+		if err == nil { // the answer can be there before the writer has told of its end
+			within(t, "WroteRequest", sent)
+		}
 		mustRead(t, resp, err)
 		within(t, "PutIdleConn", put)
 	}

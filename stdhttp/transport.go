@@ -30,8 +30,8 @@ import (
 // io.ErrUnexpectedEOF.
 //
 // The hooks of an httptrace.ClientTrace in the request's context are called, as
-// far as the engine tells of the event; they then take the place of the client's
-// own [godwit.Trace].
+// far as the engine tells of the event, after those of the client's own
+// [godwit.Trace].
 //
 // The RoundTripper has a method CloseIdleConnections, which http.Client calls.
 func Transport(c *godwit.Client) http.RoundTripper { return &transport{c} }

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +23,7 @@ type body struct {
 	resp          *http.Response
 	err           error // of all further reads
 	ended, closed atomic.Bool
+	released      atomic.Bool // net/http's body is closed
 }
 
 var errBodyClosed = errors.New("nethttp: read of a closed response body")
@@ -46,22 +49,28 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	if b.err = err; err == io.EOF {
 		b.ended.Store(true)
-		b.resp.Body.Close()
 	} else {
 		b.err = b.x.failure(err)
-		b.resp.Body.Close()
 	}
-	b.x.finish()
+	b.release()
 	return n, b.err
 }
 
 // Close ends the exchange.
 func (b *body) Close() error {
 	if !b.closed.Swap(true) {
+		b.release()
+	}
+	return nil
+}
+
+// release closes net/http's body and ends the exchange, once: a RoundTripper of
+// others may count.
+func (b *body) release() {
+	if !b.released.Swap(true) {
 		b.resp.Body.Close()
 		b.x.finish()
 	}
-	return nil
 }
 
 func (b *body) trailer() header.Header { return convert(b.resp.Trailer) }
@@ -135,6 +144,13 @@ func fromHTTP(resp *http.Response) header.Header {
 	h := convert(resp.Header)
 	if len(resp.TransferEncoding) > 0 {
 		h.AddAll("Transfer-Encoding", resp.TransferEncoding...)
+	}
+	if len(resp.Trailer) > 0 {
+		h.SetIfAbsent("Trailer", strings.Join(slices.Sorted(maps.Keys(resp.Trailer)), ", "))
+	}
+	framed := resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 // else Close tells of the framing
+	if resp.Close && framed && resp.ProtoMajor == 1 && resp.ProtoMinor > 0 {
+		h.SetIfAbsent("Connection", "close")
 	}
 	return h
 }

@@ -73,6 +73,9 @@ func (e *Engine) Close() error {
 	return nil
 }
 
+// CloseIdle closes the idle connections; requests go on.
+func (e *Engine) CloseIdle() { e.closeIdle() }
+
 // makeRoom closes idle connections if somebody waits for a slot.
 func (e *Engine) makeRoom() {
 	if e.connections.crowded() || e.routes.crowded() {

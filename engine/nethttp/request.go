@@ -82,6 +82,9 @@ func (x *exchange) attach(r *http.Request) {
 			return
 		}
 	}
+	if r.ContentLength < 0 { // else net/http sends nothing of a body that turns out to be empty
+		r.TransferEncoding = []string{"chunked"}
+	}
 	open := func() io.ReadCloser {
 		u := &upload{x: x, trailer: trailer, into: r.Trailer, done: make(chan struct{})}
 		x.mu.Lock()

@@ -160,6 +160,9 @@ func (l *loop) run(ctx context.Context, req *godwit.Request) (*godwit.Response, 
 			return resp, err
 		}
 		if !req.IsReplayable() {
+			if err == nil && call.Stateless() {
+				return resp, nil // the code on top has retries of its own, and knows nothing of ours
+			}
 			return nil, notReplayable(resp, err)
 		}
 		delay, ok := l.delay(ctx, n, resp)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/godwit-go/godwit"
+	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/mock"
 	"github.com/godwit-go/godwit/internal/leakcheck"
@@ -219,6 +220,15 @@ func TestBodies(t *testing.T) {
 		if !errors.Is(err, godwit.ErrNotReplayable) || !ok || se.Response.Status != 503 {
 			t.Errorf("%v", err)
 		}
+	})
+	// What came by RoundTrip has code on top that deals with the response.
+	bubble(t, retry.Config{}, list(mock.Status(503)), func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
+		body := content.Reader(io.MultiReader(strings.NewReader("once")), "text/plain", -1)
+		resp, err := c.RoundTrip(t.Context(), godwit.NewRequest("PUT", url, godwit.Body(body)))
+		if err != nil || resp.Status != 503 {
+			t.Fatalf("%v, %v", resp, err)
+		}
+		resp.Close()
 	})
 }
 
