@@ -30,10 +30,11 @@ type baseBody struct {
 
 	closed atomic.Bool
 
-	mu    sync.Mutex // guards what follows
-	hooks []func(error)
-	err   error // first failure of a read
-	fired bool
+	mu       sync.Mutex // guards what follows
+	hooks    []func(error)
+	err      error // first failure of a read
+	fired    bool
+	released bool // the upgraded connection outlives the call
 }
 
 func (b *baseBody) Read(p []byte) (int, error) {

@@ -288,7 +288,11 @@ func (c *Call) received(req *Request, answer *engine.Response) *Response {
 	resp.call, resp.request, resp.base, resp.trailer = c, req, base, answer.Trailer
 	resp.upgraded, resp.conn, resp.reused, resp.rawHead = answer.Upgraded, answer.Conn, answer.Reused, answer.RawHead
 	if conn := answer.Upgraded; conn != nil {
-		base.onEnd(func(error) { conn.Close() })
+		base.onEnd(func(error) {
+			if !base.released { // by Detach, before the hooks run
+				conn.Close()
+			}
+		})
 	}
 	c.open.Store(base)
 	c.head.Store(base)

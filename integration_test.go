@@ -14,6 +14,7 @@ import (
 
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/engine/mock"
 )
 
 // onEngines runs f with a client on each real engine, against a real server.
@@ -192,6 +193,88 @@ func TestUpgrade(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestDetach: a raw connection outlives its call, and is one of the client's until
+// it is closed.
+func TestDetach(t *testing.T) {
+	onEngines(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		io.Copy(conn, rw)
+	}, func(t *testing.T, c *godwit.Client, url string) {
+		open := func() (*godwit.Response, io.Closer) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel() // the connection does not end with it
+			resp, err := c.Open(ctx, godwit.NewRequest("GET", url, godwit.Upgrade("echo")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn, err := resp.Detach()
+			if err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-resp.Call().Done():
+			default:
+				t.Error("the call goes on")
+			}
+			if _, err := resp.Detach(); err == nil {
+				t.Error("detached twice")
+			}
+			resp.Close()
+			return resp, conn
+		}
+		works := func(resp *godwit.Response) bool {
+			io.WriteString(resp.Upgraded(), "ping")
+			buf := make([]byte, 4)
+			_, err := io.ReadFull(resp.Upgraded(), buf)
+			return err == nil && string(buf) == "ping"
+		}
+		first, conn := open()
+		second, _ := open()
+		third, _ := open()
+		if !works(first) || !works(second) || !works(third) {
+			t.Error("a detached connection is closed")
+		}
+		short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if c.Join(short) == nil {
+			t.Error("Join does not wait for detached connections")
+		}
+		conn.Close()
+		conn.Close()
+		if works(first) || !works(second) {
+			t.Error("Close closed another connection, or none")
+		}
+		c.Cancel()
+		if works(second) || works(third) {
+			t.Error("a connection outlives Cancel")
+		}
+		if err := c.Join(t.Context()); err != nil {
+			t.Error(err)
+		}
+		resp, err := c.Open(t.Context(), godwit.NewRequest("GET", url, godwit.Upgrade("echo")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Close()
+		if _, err := resp.Detach(); err == nil {
+			t.Error("a closed connection was detached")
+		}
+	})
+	c, _ := client(t, answers(mock.OK("")))
+	if resp, err := c.Open(t.Context(), godwit.NewRequest("GET", base)); err != nil {
+		t.Error(err)
+	} else if _, err := resp.Detach(); err == nil {
+		t.Error("a body was detached")
+	} else {
+		resp.Close()
+	}
 }
 
 // TestSharedStream: 64 goroutines stream bodies of their own over one client.

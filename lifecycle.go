@@ -101,6 +101,7 @@ type clientState struct {
 
 	mu      sync.Mutex // guards what follows, and the links of calls
 	calls   *Call      // doubly linked list of running calls
+	streams *detached  // the same of upgraded connections without a call
 	closed  bool
 	left    bool
 	idle    chan struct{} // made by Join, closed when no call runs
@@ -135,12 +136,22 @@ func (s *clientState) end(c *Call) {
 		c.next.prev = c.prev
 	}
 	c.prev, c.next = nil, nil
-	leave := s.leaving()
-	var idle chan struct{}
-	if s.calls == nil {
+	leave, idle := s.ended()
+	s.mu.Unlock()
+	s.tell(leave, idle)
+}
+
+// ended is called when something has ended, for what follows; s.mu is held.
+func (s *clientState) ended() (leave bool, idle chan struct{}) {
+	leave = s.leaving()
+	if s.calls == nil && s.streams == nil {
 		idle, s.idle = s.idle, nil
 	}
-	s.mu.Unlock()
+	return leave, idle
+}
+
+// tell does what follows, without s.mu.
+func (s *clientState) tell(leave bool, idle chan struct{}) {
 	if leave {
 		s.leave()
 	}
@@ -152,7 +163,7 @@ func (s *clientState) end(c *Call) {
 // leaving reports, once, that the client is closed and its last call has ended;
 // s.mu is held.
 func (s *clientState) leaving() bool {
-	if !s.closed || s.calls != nil || s.left {
+	if !s.closed || s.calls != nil || s.streams != nil || s.left {
 		return false
 	}
 	s.left = true
@@ -176,7 +187,7 @@ func (s *clientState) leave() error {
 func (s *clientState) running() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.calls == nil {
+	if s.calls == nil && s.streams == nil {
 		return nil
 	}
 	if s.idle == nil {
@@ -209,7 +220,14 @@ func (s *clientState) cancel() {
 	for c := s.calls; c != nil; c = c.next {
 		running = append(running, c)
 	}
+	var streams []*detached
+	for d := s.streams; d != nil; d = d.next {
+		streams = append(streams, d)
+	}
 	s.mu.Unlock()
+	for _, d := range streams {
+		d.Close()
+	}
 	for _, c := range running {
 		c.Cancel()
 		c.abandon()
