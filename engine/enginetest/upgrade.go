@@ -9,7 +9,7 @@ import (
 )
 
 func upgradeTests() []test {
-	return []test{
+	return append(upgradeStreamTests(), []test{
 		{name: "WebSocketEcho", needs: engine.Upgrade, run: upgradeEcho},
 		{name: "BytesAfterTheHead", needs: engine.Upgrade, run: upgradeBytes},
 		{name: "OtherProtocol", needs: engine.Upgrade, run: upgradeOther},
@@ -22,7 +22,7 @@ func upgradeTests() []test {
 		{name: "EngineCloseLetsItLive", needs: engine.Upgrade, run: upgradeEngineClose},
 		{name: "Connect", needs: engine.Connect, run: upgradeConnect},
 		{name: "ConnectRefused", needs: engine.Connect, run: upgradeConnectRefused},
-	}
+	}...)
 }
 
 const switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "

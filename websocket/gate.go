@@ -1,0 +1,98 @@
+package websocket
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// gate is a mutex whose wait can be given up. Who waits is let in in order. Its
+// zero value is open.
+type gate struct {
+	state atomic.Int32 // gateOpen, gateShut or gateAwaited
+	mu    sync.Mutex   // guards first, and leaving gateAwaited
+	first *waiter
+}
+
+const (
+	gateOpen    = iota
+	gateShut    // and nobody waits
+	gateAwaited // and somebody may wait
+)
+
+type waiter struct {
+	turn chan struct{} // closed when it is
+	next *waiter
+}
+
+// tryLock takes the gate if it is free.
+func (g *gate) tryLock() bool { return g.state.CompareAndSwap(gateOpen, gateShut) }
+
+// lock waits for the gate until one of the channels is closed, and reports
+// whether it has it. A nil channel never is.
+func (g *gate) lock(done, also <-chan struct{}) bool {
+	return g.tryLock() || g.wait(done, also)
+}
+
+func (g *gate) wait(done, also <-chan struct{}) bool {
+	w := g.enter()
+	if w == nil {
+		return true
+	}
+	select {
+	case <-w.turn:
+		return true
+	case <-done:
+	case <-also:
+	}
+	if !g.leave(w) {
+		g.unlock() // it was given to us at the last moment
+	}
+	return false
+}
+
+// enter queues up, or returns nil if it could take the gate.
+func (g *gate) enter() *waiter {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for !g.state.CompareAndSwap(gateShut, gateAwaited) && g.state.Load() != gateAwaited {
+		if g.tryLock() {
+			return nil
+		}
+	}
+	w := &waiter{turn: make(chan struct{})}
+	at := &g.first
+	for *at != nil {
+		at = &(*at).next
+	}
+	*at = w
+	return w
+}
+
+// leave takes a waiter out and reports whether it still waited.
+func (g *gate) leave(w *waiter) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for at := &g.first; *at != nil; at = &(*at).next {
+		if *at == w {
+			*at = w.next
+			return true
+		}
+	}
+	return false
+}
+
+// unlock gives the gate to who has waited longest.
+func (g *gate) unlock() {
+	if g.state.CompareAndSwap(gateShut, gateOpen) {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	w := g.first
+	if w == nil {
+		g.state.Store(gateOpen)
+		return
+	}
+	g.first = w.next
+	close(w.turn)
+}

@@ -1,0 +1,197 @@
+package websocket
+
+import (
+	"context"
+	crand "crypto/rand"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/godwit-go/godwit"
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/ws"
+)
+
+const (
+	keyField        = "Sec-WebSocket-Key"
+	acceptField     = "Sec-WebSocket-Accept"
+	versionField    = "Sec-WebSocket-Version"
+	protocolField   = "Sec-WebSocket-Protocol"
+	extensionsField = "Sec-WebSocket-Extensions"
+)
+
+// request makes the request that opens a handshake.
+func request(rawURL string, opts []Option) (*godwit.Request, error) {
+	target, err := httpURL(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	var random [16]byte
+	crand.Read(random[:])
+	req := godwit.NewRequest("GET", target, godwit.Upgrade("websocket"),
+		godwit.Header(versionField, "13"), godwit.Header(keyField, ws.Key(random)))
+	req.With(opts...)
+	if err := req.Err(); err != nil {
+		return nil, err
+	}
+	if err := badKey.Or(&req.Attributes, nil); err != nil {
+		return nil, err
+	}
+	if req.Method != "GET" || req.Body != nil {
+		return nil, fmt.Errorf("websocket: a handshake is a GET without a body (RFC 6455 §4.1)")
+	}
+	return req, nil
+}
+
+// httpURL maps ws to http and wss to https; what has no scheme is relative to
+// the client's BaseURL.
+func httpURL(raw string) (string, error) {
+	raw = strings.Trim(raw, " \t")
+	if strings.Contains(raw, "#") {
+		return "", fmt.Errorf("websocket: URL %q has a fragment, which WebSocket URLs have not (RFC 6455 §3)", redacted(raw))
+	}
+	scheme, rest, ok := strings.Cut(raw, "://")
+	if !ok {
+		return raw, nil
+	}
+	switch strings.ToLower(scheme) {
+	case "ws", "http":
+		return "http://" + rest, nil
+	case "wss", "https":
+		return "https://" + rest, nil
+	}
+	if strings.ContainsAny(scheme, "/?{") {
+		return raw, nil
+	}
+	return "", fmt.Errorf("websocket: URL %q: scheme %q is none of ws, wss, http, https", redacted(raw), scheme)
+}
+
+// redacted takes the user info out.
+func redacted(raw string) string {
+	if scheme, rest, ok := strings.Cut(raw, "://"); ok {
+		if at := strings.LastIndexByte(rest[:strings.IndexAny(rest+"/", "/?")], '@'); at >= 0 {
+			return scheme + "://…" + rest[at:]
+		}
+	}
+	return raw
+}
+
+// connect opens a connection; ctx is that of the handshake alone.
+func connect(ctx context.Context, client *godwit.Client, rawURL string, opts []Option) (wire, *godwit.Response, error) {
+	req, err := request(rawURL, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	call, stop := ctx, func() bool { return true }
+	if ctx.Done() != nil {
+		detached, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+		call, stop = detached, context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	}
+	resp, err := client.Open(call, req)
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	attributes := resp.Call().Attributes().Snapshot()
+	agreed, err := agree(resp)
+	if err == nil {
+		err = badKey.Or(&attributes, nil)
+	}
+	if !stop() {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		resp.Close()
+		return nil, nil, err
+	}
+	return newWire(resp, agreed, settingsOf(client, &attributes)), resp, nil
+}
+
+// agree checks the response (RFC 6455 §4.1) and returns what compression was
+// agreed. If it is a refusal it is closed.
+func agree(resp *godwit.Response) (*ws.Deflate, error) {
+	refuse := func(format string, args ...any) (*ws.Deflate, error) {
+		return nil, refused(resp, fmt.Sprintf(format, args...))
+	}
+	sent := resp.Request().Header
+	_, messages := resp.Upgraded().(engine.MessageConn)
+	switch {
+	case resp.Upgraded() == nil && resp.Status == 426:
+		return refuse("the server wants another protocol: Upgrade: %s", resp.Header.Joined("Upgrade"))
+	case resp.Upgraded() == nil:
+		return refuse("the server answered %d where 101 was expected", int(resp.Status))
+	case messages:
+		return nil, nil
+	case resp.Status == 101:
+		want := ws.Accept(sent.Get(keyField))
+		switch got := resp.Header.Values(acceptField); {
+		case !hasToken(resp.Header.Joined("Upgrade"), "websocket"):
+			return refuse("Upgrade is %q where websocket was expected", resp.Header.Joined("Upgrade"))
+		case !hasToken(resp.Header.Joined("Connection"), "upgrade"):
+			return refuse("Connection is %q where upgrade was expected", resp.Header.Joined("Connection"))
+		case len(got) != 1 || got[0] != want:
+			return refuse("%s is %q where %q was expected", acceptField, strings.Join(got, ", "), want)
+		}
+	case !multiplexed(resp.Proto) || !resp.Status.IsSuccess():
+		return refuse("the server answered %d where 101 was expected", int(resp.Status))
+	}
+	if chosen := resp.Header.Values(protocolField); len(chosen) > 0 && (len(chosen) > 1 || !listed(sent.Joined(protocolField), chosen[0])) {
+		return refuse("the server chose sub-protocol %q, which was not offered", strings.Join(chosen, ", "))
+	}
+	agreed, err := ws.Agree(offerOf(sent), resp.Header.Joined(extensionsField))
+	if err != nil {
+		return refuse("%v", err)
+	}
+	return agreed, nil
+}
+
+// multiplexed reports whether the protocol has extended CONNECT (RFC 8441, RFC
+// 9220), which is answered by 2xx and needs no key.
+func multiplexed(proto string) bool {
+	return strings.HasPrefix(proto, "HTTP/2") || strings.HasPrefix(proto, "HTTP/3")
+}
+
+func offerOf(sent header.Header) *ws.Deflate {
+	return ws.ParseOffer(sent.Joined(extensionsField))
+}
+
+// hasToken reports whether a list has an element, whatever its case.
+func hasToken(list, token string) bool {
+	for _, e := range header.SplitList(list) {
+		if strings.EqualFold(e, token) {
+			return true
+		}
+	}
+	return false
+}
+
+func listed(list, name string) bool {
+	for _, e := range header.SplitList(list) {
+		if e == name {
+			return true
+		}
+	}
+	return false
+}
+
+// refusalBody is how much of a refusal's body is kept.
+const refusalBody = 64 << 10
+
+// refused closes the response and returns the error that has it.
+func refused(resp *godwit.Response, reason string) error {
+	var body []byte
+	if resp.Upgraded() == nil {
+		slow := time.AfterFunc(controlTime, func() { resp.Close() })
+		defer slow.Stop()
+		body, _ = io.ReadAll(io.LimitReader(resp.Body, refusalBody))
+	}
+	resp.Close()
+	kept := godwit.NewResponse(resp.Request(), resp.Status, resp.Header, body)
+	kept.Reason, kept.Proto, kept.RequestTime, kept.ResponseTime = resp.Reason, resp.Proto, resp.RequestTime, resp.ResponseTime
+	return &HandshakeError{Reason: reason, Response: kept}
+}

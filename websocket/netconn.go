@@ -1,0 +1,198 @@
+package websocket
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// NetConn returns the connection as a net.Conn: each Write is a message of the
+// given type, and what is read are the messages' bytes, one after the other, of
+// that type only. Messages may be of any length: ReadLimit bounds what is kept
+// in memory, and here nothing is.
+//
+// A close by the server with StatusNormalClosure or StatusGoingAway is io.EOF;
+// Close sends StatusNormalClosure. Deadlines work as those of any net.Conn, but
+// for writes and in compressed messages: there one that passes in the middle of
+// a frame ends the connection. When ctx ends, all operations fail.
+//
+// The Conn must not be read beside it. With WithReconnect what is read is what
+// comes, over all connections.
+func (c *Conn) NetConn(ctx context.Context, kind MessageType) net.Conn {
+	n := &netConn{conn: c, kind: kind}
+	n.read.begin(ctx)
+	n.write.begin(ctx)
+	return n
+}
+
+type netConn struct {
+	conn        *Conn
+	kind        MessageType
+	read, write timeLimit
+
+	mu  sync.Mutex // held by who reads
+	now io.Reader  // the message in progress
+}
+
+// Read reads some of the messages' bytes.
+func (n *netConn) Read(p []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ctx := n.read.context()
+	for {
+		if n.now == nil {
+			if err := n.next(ctx); err != nil {
+				return 0, n.explain(err)
+			}
+		}
+		if m, ok := n.now.(*messageReader); ok {
+			m.ctx, m.keeps = ctx, true
+		}
+		got, err := n.now.Read(p)
+		if err == io.EOF {
+			n.now, err = nil, nil
+			if got == 0 {
+				continue
+			}
+		}
+		return got, n.explain(err)
+	}
+}
+
+// next waits for a message of the right type.
+func (n *netConn) next(ctx context.Context) error {
+	if l, ok := n.conn.now.Load().wire.(*link); ok {
+		l.unlimited.Store(true)
+	}
+	kind, r, err := n.conn.Reader(ctx)
+	if err != nil {
+		return err
+	}
+	if kind != n.kind {
+		n.conn.Close(StatusUnsupportedData, "unexpected "+kind.String()+" message")
+		return errors.New("websocket: a " + kind.String() + " message came where " + n.kind.String() + " is read")
+	}
+	n.now = r
+	return nil
+}
+
+// explain makes errors those of a net.Conn.
+func (n *netConn) explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return os.ErrDeadlineExceeded
+	case CloseStatus(err) == StatusNormalClosure || CloseStatus(err) == StatusGoingAway:
+		return io.EOF
+	}
+	return err
+}
+
+// Write sends a message.
+func (n *netConn) Write(p []byte) (int, error) {
+	if err := n.conn.Write(n.write.context(), n.kind, p); err != nil {
+		return 0, n.explain(err)
+	}
+	return len(p), nil
+}
+
+// Close closes the connection with StatusNormalClosure.
+func (n *netConn) Close() error {
+	defer n.read.end()
+	defer n.write.end()
+	return n.conn.Close(StatusNormalClosure, "")
+}
+
+// LocalAddr returns the address of this end.
+func (n *netConn) LocalAddr() net.Addr { return address(n.conn.now.Load().local) }
+
+// RemoteAddr returns the address of the server or proxy.
+func (n *netConn) RemoteAddr() net.Addr { return address(n.conn.now.Load().remote) }
+
+func address(a net.Addr) net.Addr {
+	if a == nil {
+		return unknownAddr{}
+	}
+	return a
+}
+
+// unknownAddr stands for an address that the engine does not tell.
+type unknownAddr struct{}
+
+func (unknownAddr) Network() string { return "websocket" }
+func (unknownAddr) String() string  { return "unknown" }
+
+// SetDeadline sets both deadlines.
+func (n *netConn) SetDeadline(t time.Time) error {
+	n.read.set(t)
+	n.write.set(t)
+	return nil
+}
+
+// SetReadDeadline makes reads fail at t; zero = never.
+func (n *netConn) SetReadDeadline(t time.Time) error {
+	n.read.set(t)
+	return nil
+}
+
+// SetWriteDeadline makes writes fail at t; zero = never.
+func (n *netConn) SetWriteDeadline(t time.Time) error {
+	n.write.set(t)
+	return nil
+}
+
+// timeLimit is a deadline that can be moved, as a context.
+type timeLimit struct {
+	base context.Context
+
+	mu     sync.Mutex // guards what follows
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+}
+
+// context returns the context that ends at the deadline.
+func (d *timeLimit) context() context.Context {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ctx
+}
+
+func (d *timeLimit) begin(base context.Context) {
+	d.base = base
+	d.ctx, d.cancel = context.WithCancelCause(base)
+}
+
+// set moves the deadline, for operations that run, too.
+func (d *timeLimit) set(t time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.timer != nil {
+		d.timer.Stop()
+		d.timer = nil
+	}
+	if d.ctx.Err() != nil {
+		d.ctx, d.cancel = context.WithCancelCause(d.base)
+	}
+	cancel := d.cancel
+	switch left := time.Until(t); {
+	case t.IsZero():
+	case left <= 0:
+		cancel(os.ErrDeadlineExceeded)
+	default:
+		d.timer = time.AfterFunc(left, func() { cancel(os.ErrDeadlineExceeded) })
+	}
+}
+
+// end gives up what watches the context.
+func (d *timeLimit) end() {
+	d.set(time.Time{})
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.cancel(errClosed)
+}

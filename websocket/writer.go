@@ -1,0 +1,144 @@
+package websocket
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/godwit-go/godwit/internal/ws"
+)
+
+// writer streams one message.
+type writer struct {
+	link  *link
+	ctx   context.Context
+	kind  MessageType
+	text  ws.UTF8
+	buf   *outgoingBuffer
+	n     int // in buf
+	begun bool
+	z     *deflater // nil = not compressed
+	err   error
+}
+
+// writer begins a message; others wait until it is closed.
+func (l *link) writer(ctx context.Context, kind MessageType) (io.WriteCloser, error) {
+	if err := checkMessage(kind, nil); err != nil {
+		return nil, err
+	}
+	if err := l.beginMessage(ctx); err != nil {
+		return nil, err
+	}
+	w := &writer{link: l, ctx: ctx, kind: kind, buf: outBuffer(smallOut)}
+	if l.deflate != nil {
+		w.z = newDeflater(l)
+	}
+	return w, nil
+}
+
+// Write adds to the message. What fills a buffer goes as a frame.
+func (w *writer) Write(p []byte) (int, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	if w.kind == Text && !w.text.Write(p) {
+		return 0, w.fail(errNotText)
+	}
+	if w.z != nil {
+		return len(p), w.compress(p)
+	}
+	for done := 0; ; {
+		n := copy(w.buf.data[w.n:], p[done:])
+		w.n += n
+		if done += n; done == len(p) {
+			return done, nil
+		}
+		if err := w.flush(w.buf.data[:w.n], false); err != nil {
+			return done, err
+		}
+		if rest := p[done:]; w.n == 0 && len(rest) > len(w.buf.data) {
+			whole := len(rest) - len(rest)%len(w.buf.data)
+			if err := w.flush(rest[:whole], false); err != nil {
+				return done, err
+			}
+			done += whole
+		}
+	}
+}
+
+// compress adds to a compressed message.
+func (w *writer) compress(p []byte) error {
+	if _, err := w.z.flate.Write(p); err != nil {
+		return w.fail(err)
+	}
+	w.z.remember(p)
+	if out := w.z.out; out.Len() >= smallOut {
+		if err := w.flush(out.Bytes(), false); err != nil {
+			return err
+		}
+		out.Reset()
+	}
+	return nil
+}
+
+// flush sends a frame of the message.
+func (w *writer) flush(payload []byte, final bool) error {
+	h := ws.Header{Final: final, Opcode: ws.Continuation}
+	if !w.begun {
+		h.Opcode, h.Compressed = ws.Opcode(w.kind), w.z != nil
+	}
+	if err := w.link.writeFrame(w.ctx, h, payload); err != nil {
+		return w.fail(err)
+	}
+	w.begun, w.n = true, 0
+	return nil
+}
+
+// fail ends the message. If some of it was sent nothing can follow it, so the
+// connection ends too.
+func (w *writer) fail(err error) error {
+	if w.begun {
+		w.link.fail(fmt.Errorf("websocket: a message was left unfinished: %w", err))
+	}
+	w.finish(err)
+	return err
+}
+
+func (w *writer) finish(err error) {
+	w.err = err
+	if w.z != nil {
+		w.z.finish()
+		w.z = nil
+	}
+	putOutBuffer(w.buf)
+	w.buf = nil
+	w.link.message.unlock()
+}
+
+var errWriterClosed = errors.New("websocket: the message was ended already")
+
+// Close sends what is left and ends the message.
+func (w *writer) Close() error {
+	switch {
+	case w.err == errWriterClosed:
+		return nil
+	case w.err != nil:
+		return w.err
+	case !w.text.Complete():
+		return w.fail(errNotText)
+	}
+	last := w.buf.data[:w.n]
+	if w.z != nil {
+		if err := w.z.flate.Flush(); err != nil {
+			return w.fail(err)
+		}
+		last, _ = bytes.CutSuffix(w.z.out.Bytes(), deflateTail)
+	}
+	if err := w.flush(last, true); err != nil {
+		return err
+	}
+	w.finish(errWriterClosed)
+	return nil
+}
