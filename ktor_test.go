@@ -70,9 +70,9 @@ var ktorNames = []string{
 
 // rooms are the packages that docs/from-ktor.md may speak of.
 var rooms = map[string]string{
-	"auth": "plugins/auth", "cookies": "plugins/cookies", "retry": "plugins/retry", "sse": "sse",
+	"auth": "plugins/auth", "cookies": "plugins/cookies", "retry": "plugins/retry", "sse": "sse", "websocket": "websocket",
 	"godwit": ".", "header": "header", "content": "content", "attr": "attr", "pipeline": "pipeline", "engine": "engine",
-	"cio": "engine/cio", "nethttp": "engine/nethttp", "mock": "engine/mock",
+	"cio": "engine/cio", "h2": "engine/h2", "nethttp": "engine/nethttp", "mock": "engine/mock",
 }
 
 // ktorRow is a row of the table.

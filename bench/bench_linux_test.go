@@ -36,7 +36,7 @@ func TestQuick(t *testing.T) {
 			if r.Requests < 1 {
 				t.Errorf("%s, %s: no requests", o.cell.name, o.client)
 			}
-			if o.cell.kind != kindIdle && (r.CPU <= 0 || r.Wall <= 0) {
+			if !o.cell.kind.rests() && (r.CPU <= 0 || r.Wall <= 0) {
 				t.Errorf("%s, %s: figures %+v", o.cell.name, o.client, r)
 			}
 		}

@@ -1,5 +1,10 @@
 package main
 
+import (
+	"slices"
+	"strings"
+)
+
 // contender is a client that takes part, by the name that the tables show.
 type contender struct {
 	name string
@@ -11,10 +16,18 @@ type contender struct {
 
 // takesPart reports whether its figures would say something in a cell.
 func (c contender) takesPart(in cell) bool {
+	if speaksH2 := strings.HasPrefix(c.name, "h2-"); speaksH2 || in.kind.isH2() {
+		return speaksH2 && in.kind.isH2()
+	}
+	if speaksWS := strings.HasPrefix(c.name, "ws-"); speaksWS || in.kind.isWS() {
+		return speaksWS && in.kind.isWS()
+	}
 	return !c.variant || !in.tls && (in.kind == kindGet || in.kind == kindJSON)
 }
 
-var contenders = []contender{
+var contenders = slices.Concat(httpContenders, wsContenders, h2Contenders)
+
+var httpContenders = []contender{
 	{"floor", "no client: prebaked bytes on a net.Conn, or on crypto/tls", makeFloor, false},
 	{"cio", "the engine, cancellable context, deadline on the request", makeCIO(sameContext), false},
 	{"cio-plain", "the engine, context that never ends, deadline on the request", makeCIO(noCancel), true},
@@ -51,7 +64,9 @@ type cell struct {
 	nginx bool // answered by nginx
 }
 
-var cells = []cell{
+var cells = slices.Concat(httpCells, wsCells, h2Cells)
+
+var httpCells = []cell{
 	{"get-1", "GET 100 B, 1 connection", kindGet, false, 1, false},
 	{"get-64", "GET 100 B, 64 connections", kindGet, false, 64, false},
 	{"get-1000", "GET 100 B, 1,000 connections", kindGet, false, 1000, false},

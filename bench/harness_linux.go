@@ -36,8 +36,8 @@ type settings struct {
 
 // hello is the first line of a server.
 type hello struct {
-	Plain, TLS string
-	Roots      []byte
+	Plain, TLS, H2 string
+	Roots, Key     []byte // PEM
 }
 
 // harness runs the cells.
@@ -105,11 +105,11 @@ func (h *harness) makeFile() error {
 }
 
 func (h *harness) cell(c cell) (outcomes []outcome, err error) {
-	if c.kind == kindIdle {
+	if c.kind.rests() {
 		return h.idleCell(c)
 	}
 	if c.nginx {
-		other, err := h.startNginx()
+		other, err := h.startNginx(c)
 		if err != nil {
 			return nil, err
 		}
@@ -199,12 +199,14 @@ func (h *harness) startClient(c cell, cl contender) (*process, error) {
 		e.Profile = filepath.Join(h.profile, c.name+"."+cl.name+".prof")
 	}
 	switch {
-	case c.tls:
-		e.Addr = h.hello.TLS
 	case c.nginx:
 		e.Addr = h.other
+	case c.kind.isH2():
+		e.Addr = h.hello.H2
+	case c.tls:
+		e.Addr = h.hello.TLS
 	}
-	if c.kind == kindIdle {
+	if c.kind.rests() {
 		if e.Barrier = h.idle; c.tls {
 			e.Barrier = max(h.idle/5, 1)
 		}
@@ -325,13 +327,21 @@ func play(role string) error {
 	if err != nil {
 		return err
 	}
-	h := hello{Plain: fmt.Sprint("127.0.0.1:", plain.port), TLS: secure.listener.Addr().String(), Roots: secure.roots}
+	both, err := newH2Server(secure)
+	if err != nil {
+		return err
+	}
+	h := hello{
+		Plain: fmt.Sprint("127.0.0.1:", plain.port), TLS: secure.listener.Addr().String(), H2: both.listener.Addr().String(),
+		Roots: secure.roots, Key: secure.key,
+	}
 	if err := json.NewEncoder(os.Stdout).Encode(h); err != nil {
 		return err
 	}
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	go func() { failed <- plain.run() }()
 	go func() { failed <- secure.run() }()
+	go func() { failed <- both.run() }()
 	go func() {
 		_, err := io.Copy(io.Discard, os.Stdin)
 		failed <- err

@@ -40,11 +40,12 @@ http {
 		listen %[2]s;
 		location = %[3]s { default_type text/plain; return 200 "%[4]s"; }
 	}
+	%[5]s
 }
 `
 
 // startNginx starts it where the harness's own server runs.
-func (h *harness) startNginx() (*nginx, error) {
+func (h *harness) startNginx(c cell) (*nginx, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -52,7 +53,21 @@ func (h *harness) startNginx() (*nginx, error) {
 	n := &nginx{addr: ln.Addr().String()}
 	ln.Close()
 	file := filepath.Join(h.dir, "nginx.conf")
-	config := fmt.Sprintf(nginxConfig, h.dir, n.addr, pathSmall, strings.Repeat("x", smallSize))
+	more := ""
+	if plain := n.addr; c.kind.isH2() {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		n.addr = ln.Addr().String()
+		ln.Close()
+		if more, err = h.nginxH2Server(n.addr); err != nil {
+			return nil, err
+		}
+		defer func(secure string) { n.addr = secure }(n.addr)
+		n.addr = plain
+	}
+	config := fmt.Sprintf(nginxConfig, h.dir, n.addr, pathSmall, strings.Repeat("x", smallSize), more)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err
 	}

@@ -81,9 +81,9 @@ func serveClient(in io.Reader, out io.Writer) error {
 			return err
 		}
 		var r result
-		if e.Kind == kindIdle {
+		if e.Kind.rests() {
 			// What a context keeps of those who registered with it is not theirs.
-			r, err = measureIdle(context.Background(), newTask, e.Barrier)
+			r, err = measureIdle(context.Background(), newTask, e.Barrier, e.Kind == kindWSIdle)
 		} else {
 			r, err = measure(workers, o)
 		}
@@ -199,12 +199,17 @@ func usage() used {
 }
 
 // measureIdle opens n connections at once, by requests that the server answers
-// when all are there, and looks at what is left of them afterwards.
-func measureIdle(ctx context.Context, newTask func() task, n int) (result, error) {
+// when all are there, and looks at what is left of them afterwards. inTurn opens
+// them one after the other.
+func measureIdle(ctx context.Context, newTask func() task, n int, inTurn bool) (result, error) {
 	before := settle()
 	errs := make(chan error, n)
 	for range n {
 		do := newTask()
+		if inTurn {
+			errs <- do(ctx)
+			continue
+		}
 		go func() { errs <- do(ctx) }()
 	}
 	for range n {

@@ -81,7 +81,7 @@ func report(s settings, outcomes []outcome) string {
 		}
 		fmt.Fprintf(&b, "\n## %s\n\n", c.title)
 		switch {
-		case c.kind == kindIdle:
+		case c.kind.rests():
 			writeIdle(&b, mine)
 		case c.kind.bulk():
 			writeBulk(&b, mine, s.size)
@@ -101,6 +101,12 @@ func report(s settings, outcomes []outcome) string {
 // reference is the client that a cell's ratios are taken against.
 func reference(mine []outcome) *outcome {
 	name := mine[0].cell.name
+	if mine[0].cell.kind.isH2() {
+		return find(mine, name, "h2-nethttp")
+	}
+	if mine[0].cell.kind.isWS() {
+		return find(mine, name, "ws-gws")
+	}
 	if o := find(mine, name, "nethttp-timeout"); o != nil {
 		return o
 	}
@@ -115,7 +121,7 @@ func ratio(o, against *outcome, m metric) string {
 }
 
 func writeSmall(b *strings.Builder, mine []outcome) {
-	net, floor := reference(mine), find(mine, mine[0].cell.name, "floor")
+	net, floor := reference(mine), find(mine, mine[0].cell.name, mine[0].cell.floor())
 	refName := "nethttp"
 	if net != nil {
 		refName = net.client

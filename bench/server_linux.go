@@ -193,6 +193,9 @@ func (s *epollServer) flush(c *epollConn) bool {
 type tlsServer struct {
 	listener net.Listener
 	roots    []byte // PEM
+	key      []byte // PEM
+
+	certificates []tls.Certificate
 
 	mu      sync.Mutex // guards waiting and gate
 	waiting int
@@ -213,13 +216,17 @@ func newTLSServer() (*tlsServer, error) {
 	if err != nil {
 		return nil, err
 	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
 	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", config)
 	if err != nil {
 		return nil, err
 	}
 	roots := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	return &tlsServer{listener: listener, roots: roots, gate: make(chan struct{})}, nil
+	return &tlsServer{listener: listener, roots: roots, key: keyPEM(private), certificates: config.Certificates, gate: make(chan struct{})}, nil
 }
 
 func (s *tlsServer) run() error {

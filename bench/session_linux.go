@@ -40,7 +40,10 @@ type session struct {
 	path    string // of the request whose body is being read; "" = none
 	left    int64  // of the body, or of its chunk
 	chunks  *chunkSkipper
-	got     int64 // bytes of the body
+	got     int64  // bytes of the body
+	key     string // of a WebSocket handshake
+
+	ws *wsSession // after an upgrade
 
 	stream  int64 // bytes still to be sent after what feed returned
 	barrier int   // how many have to wait, if this one does
@@ -50,6 +53,9 @@ var fastRequest = []byte("GET " + pathSmall + " HTTP/1.1\r\n")
 
 // feed appends answers to out.
 func (s *session) feed(in, out []byte) ([]byte, error) {
+	if s.ws != nil {
+		return s.ws.feed(in, out)
+	}
 	if s.path == "" && len(s.partial) == 0 && bytes.HasPrefix(in, fastRequest) && bytes.HasSuffix(in, headEnd) &&
 		bytes.Count(in, headEnd) == 1 {
 		return append(out, smallAnswer...), nil
@@ -91,7 +97,7 @@ func (s *session) begin(head string) error {
 	if !ok || version != "HTTP/1.1" {
 		return fmt.Errorf("bad request line %q", line)
 	}
-	s.path, s.left, s.got, s.chunks = path, 0, 0, nil
+	s.path, s.left, s.got, s.chunks, s.key = path, 0, 0, nil, ""
 	for field := range strings.SplitSeq(fields, "\r\n") {
 		name, value, _ := strings.Cut(field, ":")
 		value = strings.TrimSpace(value)
@@ -104,6 +110,8 @@ func (s *session) begin(head string) error {
 			s.left = n
 		case "transfer-encoding":
 			s.chunks = new(chunkSkipper)
+		case "sec-websocket-key":
+			s.key = value
 		}
 	}
 	return nil
@@ -129,6 +137,9 @@ func (s *session) answer(out []byte) []byte {
 	switch {
 	case path == pathSmall:
 		return append(out, smallAnswer...)
+	case path == pathWS:
+		s.ws = new(wsSession)
+		return append(out, wsAnswer(s.key)...)
 	case path == pathJSON:
 		return append(out, jsonAnswer...)
 	case path == pathUpload:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -16,7 +17,9 @@ type target struct {
 	limit   float64
 }
 
-var targets = []target{
+var targets = slices.Concat(httpTargets, wsTargets, h2Targets)
+
+var httpTargets = []target{
 	{"engine, small GET, 1 connection: CPU", "get-1", "cio", cpu, "nethttp-timeout", 0.62},
 	{"engine, small GET, 64 connections: CPU", "get-64", "cio", cpu, "nethttp-timeout", 0.48},
 	{"engine, small GET, 1,000 connections: CPU", "get-1000", "cio", cpu, "nethttp-timeout", 0.42},

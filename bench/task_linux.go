@@ -30,7 +30,7 @@ const (
 
 // bulk reports whether a request of that kind moves env.Size bytes.
 func (k kind) bulk() bool {
-	switch k {
+	switch k.plainKind() {
 	case kindDownload, kindCopy, kindSave, kindUploadFile, kindUpload:
 		return true
 	}

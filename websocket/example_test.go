@@ -46,6 +46,27 @@ func ExampleDial() {
 	// <nil>
 }
 
+func ExampleDial_loop() {
+	ctx, c := context.Background(), exampleClient()
+	defer c.Close()
+
+	listen := func() error {
+		conn, err := websocket.Dial(ctx, c, "wss://example.org/feed", websocket.Subprotocol("v2.chat"))
+		if err != nil {
+			return err
+		}
+		defer conn.CloseNow()
+		for m, err := range conn.Messages(ctx) {
+			if err != nil {
+				return err
+			}
+			fmt.Println(m)
+		}
+		return nil
+	}
+	fmt.Println(listen())
+}
+
 func ExampleSession() {
 	ctx, c := context.Background(), exampleClient()
 	defer c.Close()

@@ -75,6 +75,19 @@ type Config struct {
 	// PipelineMaxSize bounds the unanswered requests on a connection; 0 = 20.
 	PipelineMaxSize int
 
+	// Protocols are those to speak; 0 = HTTP1 | HTTP2: over TLS the server chooses,
+	// by ALPN, at the first connection to an origin, for which requests that come
+	// meanwhile wait. HTTP/2 is for https URLs; WantRawHead, CONNECT, and Protocol
+	// unless the server has announced to take it by HTTP/2, are left to HTTP/1.1.
+	// With HTTP2 alone what needs HTTP/1.1 is an error.
+	Protocols Protocols
+	// Coalesce lets an https origin share the HTTP/2 connection of another one
+	// that has the same address and port and whose certificate holds for it
+	// (RFC 9113 §9.1.1). A 421 is answered by a connection of its own. It is left
+	// alone where a proxy is used, or Config.TLS names a server or verifies
+	// nothing.
+	Coalesce bool
+
 	// NoStaleRetry forbids the silent re-send on a dead reused connection.
 	NoStaleRetry bool
 	// Lenient reads what browsers read, where RFC 9112 wants it refused: bare
@@ -124,6 +137,9 @@ func (c Config) New(shared engine.Config) *Engine {
 		pool:  newPool(c),
 		lanes: newLanes(c),
 	}
+	if c.Protocols&HTTP2 != 0 {
+		e.http2 = newHTTP2(e)
+	}
 	if c.MaxConcurrent > 0 {
 		e.gate = make(chan struct{}, c.MaxConcurrent)
 	}
@@ -143,6 +159,7 @@ func (c Config) over(shared engine.Config) Config {
 	c.Pipelining = c.Pipelining || shared.Pipelining
 	c.PipelineMaxSize = max(first(c.PipelineMaxSize, defaultPipelineMaxSize), 1)
 	c.NoStaleRetry = c.NoStaleRetry || shared.NoStaleRetry
+	c.Protocols = first(c.Protocols, HTTP1|HTTP2)
 	c.TLS = first(c.TLS, shared.TLS)
 	if c.Proxy == nil {
 		c.Proxy = shared.Proxy

@@ -22,7 +22,7 @@ func TestFactory(t *testing.T) {
 	if f.Name() != "cio" || e.Name() != "cio" {
 		t.Errorf("names %q and %q", f.Name(), e.Name())
 	}
-	without := engine.HTTP2 | engine.HTTP3 | engine.EngineRedirects
+	without := engine.HTTP3 | engine.EngineRedirects
 	if want := engine.AllCapabilities &^ without; e.Capabilities() != want {
 		t.Errorf("capabilities differ by %v", e.Capabilities()^want)
 	}

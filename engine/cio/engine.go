@@ -28,7 +28,7 @@ import (
 
 const name = "cio"
 
-const capabilities = engine.HTTP1 | engine.Upgrade | engine.Connect |
+const capabilities = engine.HTTP1 | engine.HTTP2 | engine.Upgrade | engine.Connect |
 	engine.RequestTrailers | engine.ResponseTrailers | engine.Informational | engine.ExpectContinue |
 	engine.Pipelining | engine.Duplex | engine.RawHead | engine.FieldOrder |
 	engine.RequestTimeout | engine.ConnectTimeout | engine.HeaderTimeout | engine.IdleTimeout | engine.PoolTimeout |
@@ -44,6 +44,7 @@ type Engine struct {
 	limits h1.Limits
 	dialer *dial.Dialer
 	pool   *pool
+	http2  *http2        // nil = HTTP/1.1 only
 	lanes  *lanes        // nil = requests are not pipelined
 	gate   chan struct{} // holds a place for each running exchange; nil = no bound
 }
@@ -71,7 +72,11 @@ func (e *Engine) Execute(ctx context.Context, req *engine.Request) (*engine.Resp
 	if err := ctxerr.Of(ctx); err != nil {
 		return nil, &engine.OpError{Op: engine.OpPool, Err: err}
 	}
-	x := &exchange{ctx: ctx, engine: e, req: req}
+	resp, tried, err := e.byHTTP2(ctx, req)
+	if resp != nil || err != nil {
+		return resp, err
+	}
+	x := &exchange{ctx: ctx, engine: e, req: req, asked: tried}
 	x.clock.init(req, req.Timeouts.Or(e.config.Timeouts))
 	if err := x.enterGate(); err != nil {
 		return nil, &engine.OpError{Op: engine.OpPool, Err: err}
@@ -81,6 +86,23 @@ func (e *Engine) Execute(ctx context.Context, req *engine.Request) (*engine.Resp
 		return nil, err
 	}
 	return &x.Response, nil
+}
+
+// byHTTP2 sends req by HTTP/2, if that may be: without a response and an error it
+// is left to HTTP/1.1. tried tells that the server was asked.
+func (e *Engine) byHTTP2(ctx context.Context, req *engine.Request) (resp *engine.Response, tried bool, err error) {
+	if e.http2 == nil || req.URL.Scheme != "https" && !e.http2.only {
+		return nil, false, nil
+	}
+	route, err := e.dialer.Route(req)
+	if err != nil || !e.http2.suits(req, route) {
+		return nil, false, err
+	}
+	resp, err = e.http2.execute(ctx, req, route)
+	if err == errHTTP1 {
+		return nil, true, nil
+	}
+	return resp, true, err
 }
 
 // enterGate waits for a place among the exchanges that may run at once.
@@ -116,17 +138,28 @@ func (x *exchange) enterGate() error {
 // Close refuses new requests with ErrClosed, those that wait for a connection
 // too, and closes idle connections at once, others when their exchange ends.
 func (e *Engine) Close() error {
+	if e.http2 != nil {
+		e.http2.pool.CloseIdle(true)
+	}
 	e.pool.closeIdle(true)
 	return nil
 }
 
 // CloseIdle closes the idle connections; requests go on.
-func (e *Engine) CloseIdle() { e.pool.closeIdle(false) }
+func (e *Engine) CloseIdle() {
+	if e.http2 != nil {
+		e.http2.pool.CloseIdle(false)
+	}
+	e.pool.closeIdle(false)
+}
 
 // Stats returns the figures of the engine's connections at this moment.
 func (e *Engine) Stats() Stats {
 	s := e.pool.stats()
 	e.lanes.waiting(&s)
+	if e.http2 != nil {
+		e.http2.count(&s)
+	}
 	return s
 }
 

@@ -39,6 +39,7 @@ type exchange struct {
 	aborted atomic.Bool // ctx has ended
 	sent    atomic.Bool // a byte of the request was written to this connection
 
+	asked    bool // Trace was told that it waits for a connection
 	gated    bool // it holds a place in Engine.gate
 	answered bool // a byte of the response was read from this connection
 	opened   bool // the body was opened: it can be sent again only if it is replayable
@@ -126,9 +127,10 @@ func (x *exchange) rewind() {
 // one.
 func (x *exchange) connect(route dial.Route, slot *route) (c *conn, err error) {
 	trace := x.req.Trace
-	if trace != nil && trace.PoolWait != nil {
+	if trace != nil && trace.PoolWait != nil && !x.asked {
 		trace.PoolWait(route.String())
 	}
+	x.asked = false
 	// With a trace the look comes first: GotConn tells of what is used.
 	x.late = trace == nil
 	if slot != nil {
@@ -179,6 +181,9 @@ func (x *exchange) fill(route dial.Route, r *route) (*conn, error) {
 
 // await waits in the pool's queue.
 func (x *exchange) await(r *route, w *waiter) (*conn, error) {
+	if h := x.engine.http2; h != nil {
+		h.pool.Evict()
+	}
 	t := x.req.Timeouts.Or(x.engine.config.Timeouts)
 	return x.engine.pool.await(x.ctx, r, w, x.clock.whole.or(in(t.Pool, time.Now(), engine.KindPool)))
 }

@@ -103,9 +103,10 @@ func (x *exchange) runPiped(key dial.Route) (c *conn, alone bool, err error) {
 // queueUp gets a place in line.
 func (x *exchange) queueUp() (c *conn, alone bool, err error) {
 	trace, t := x.req.Trace, x.ticket
-	if trace != nil && trace.PoolWait != nil {
+	if trace != nil && trace.PoolWait != nil && !x.asked {
 		trace.PoolWait(t.lane.route.String())
 	}
+	x.asked = false
 	pause := x.req.Timeouts.Or(x.engine.config.Timeouts).Pool
 	c, alone, err = t.lane.enter(t, x.clock.whole.or(in(pause, time.Now(), engine.KindPool)))
 	if err != nil {

@@ -234,6 +234,13 @@ func (p *pool) claimed(r *route) bool {
 	return p.closed || p.waiting > 0 && (len(r.waiters) > 0 || p.firstQueued() != nil)
 }
 
+// hasWaiters reports whether somebody waits for a slot.
+func (p *pool) hasWaiters() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waiting > 0
+}
+
 // firstQueued returns the route below its limit whose first waiter came first.
 // mu is held.
 func (p *pool) firstQueued() *route {

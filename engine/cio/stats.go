@@ -23,6 +23,21 @@ type RouteStats struct {
 	Open, Idle, Waiting int
 }
 
+// count adds the idle connections that speak HTTP/2, and the requests that wait
+// for one; the open ones have slots in the pool and are counted there.
+func (x *http2) count(s *Stats) {
+	h := x.pool.Stats()
+	s.Idle += h.Idle
+	s.Waiting += h.Waiting
+	for _, from := range h.Routes {
+		i := slices.IndexFunc(s.Routes, func(r RouteStats) bool { return r.Route == from.Route })
+		if i >= 0 {
+			s.Routes[i].Idle += from.Idle
+			s.Routes[i].Waiting += from.Waiting
+		}
+	}
+}
+
 func (p *pool) stats() Stats {
 	p.mu.Lock()
 	s := Stats{Open: p.open, Idle: p.idle, Waiting: p.waiting}

@@ -100,6 +100,10 @@ func (t *T) scriptTLS(cfg *tls.Config, scripts ...script) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if t.s.bridged() {
+		cfg = cfg.Clone()
+		cfg.NextProtos = []string{"h2", "http/1.1"} // a proxy is spoken to in the latter
+	}
 	s := t.scriptOn(tls.NewListener(l, cfg), scripts...)
 	s.URL = "https://" + s.Addr
 	return s

@@ -187,6 +187,11 @@ func (s *suite) runOne(t *testing.T, group string, tt test) {
 	if reason, skip := s.skips[group+"/"+tt.name]; skip {
 		t.Skip("skipped: " + reason)
 	}
+	if s.bridged() {
+		if reason := withoutHTTP1(group, tt.name); reason != "" {
+			t.Skip("the engine has no HTTP/1.1: " + reason)
+		}
+	}
 	h := newT(t, s)
 	if missing := tt.needs &^ s.caps; missing != 0 {
 		h.refuses(missing)

@@ -40,6 +40,11 @@ func (t *T) realServer(tlsConfig *tls.Config) string {
 	}
 	l := leakcheck.Listen(inner)
 	srv := &http.Server{Handler: http.HandlerFunc(answerByID), TLSConfig: tlsConfig, ErrorLog: quietLog()}
+	if t.s.bridged() {
+		srv.Protocols = new(http.Protocols)
+		srv.Protocols.SetHTTP2(true)
+		srv.Protocols.SetUnencryptedHTTP2(true)
+	}
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		if tlsConfig == nil {

@@ -145,8 +145,7 @@ func (t *T) needsClientCert(ca *authority) *server {
 		Certificates: []tls.Certificate{ca.valid()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool,
 	}, func(c *conn) {
 		c.request()
-		tc := leakcheck.Unwrap(c.Conn).(*tls.Conn)
-		c.respond(tc.ConnectionState().PeerCertificates[0].Subject.CommonName)
+		c.respond(c.secured().ConnectionState().PeerCertificates[0].Subject.CommonName)
 	})
 }
 

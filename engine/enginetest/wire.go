@@ -73,6 +73,13 @@ func (t *T) script(scripts ...script) *server {
 }
 
 func (t *T) scriptOn(l net.Listener, scripts ...script) *server {
+	if t.s.bridged() {
+		return t.scriptWith(l, (*server).serveBridged, scripts...)
+	}
+	return t.scriptWith(l, (*server).serve, scripts...)
+}
+
+func (t *T) scriptWith(l net.Listener, serve func(*server, net.Conn, int, script), scripts ...script) *server {
 	s := &server{Listener: leakcheck.Listen(l), Addr: l.Addr().String(), t: t, ended: make(chan struct{})}
 	s.URL = "http://" + s.Addr
 	s.wg.Go(func() {
@@ -81,7 +88,7 @@ func (t *T) scriptOn(l net.Listener, scripts ...script) *server {
 			if err != nil {
 				return
 			}
-			s.wg.Go(func() { s.serve(c, n, scripts[min(n, len(scripts)-1)]) })
+			s.wg.Go(func() { serve(s, c, n, scripts[min(n, len(scripts)-1)]) })
 		}
 	})
 	t.onServerEnd(s.end)
@@ -265,7 +272,7 @@ func (c *conn) reset() {
 	if secure, ok := raw.(*tls.Conn); ok {
 		raw = secure.NetConn()
 	}
-	if tcp, ok := raw.(*net.TCPConn); ok {
+	if tcp, ok := raw.(interface{ SetLinger(sec int) error }); ok {
 		tcp.SetLinger(0)
 	}
 	c.closed = true

@@ -17,6 +17,7 @@ import (
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/cio"
+	"github.com/godwit-go/godwit/engine/h2"
 	"github.com/godwit-go/godwit/engine/nethttp"
 )
 
@@ -27,6 +28,7 @@ var engines = []struct {
 }{
 	{"godwit.WithEngine(cio.Config{})", cio.Config{}},
 	{"godwit.WithEngine(nethttp.Config{})", nethttp.Config{}},
+	{"godwit.WithEngine(h2.Config{})", h2.Config{}},
 }
 
 // steps are taken on each engine, in this order.
@@ -41,6 +43,7 @@ var steps = []step{
 	{"A large download, streamed", downloadCode, download},
 	{"An error with status and body", failureCode, failure},
 	{"Server-sent events", eventsCode, events},
+	{"A WebSocket", webSocketCode, webSocket},
 }
 
 func main() {

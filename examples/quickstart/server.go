@@ -44,12 +44,17 @@ func startServer() (*server, error) {
 	mux.Handle("GET /moved/again", http.RedirectHandler("/users/7", http.StatusTemporaryRedirect))
 	mux.HandleFunc("GET /never", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	mux.HandleFunc("GET /flight", flight)
+	mux.HandleFunc("GET /echo", echo)
 	large, err := largeFile()
 	if err != nil {
 		return nil, err
 	}
 	mux.HandleFunc("GET /large", large)
-	s.Server = httptest.NewServer(mux)
+	s.Server = httptest.NewUnstartedServer(mux)
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetHTTP1(true)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
 	return s, nil
 }
 

@@ -49,6 +49,10 @@ type Dialer struct {
 	// Proxy chooses a proxy; nil = by the environment, read once.
 	Proxy engine.ProxyFunc
 
+	// Tunnel asks http proxies for a tunnel to http origins too, which they would
+	// else forward requests to: for what is not HTTP/1.1.
+	Tunnel bool
+
 	// Dial opens connections in place of net.Dialer. It gets host:port as in the
 	// route unless Resolve or Hosts say where that is. Control, LocalAddr and
 	// KeepAlive are then its own affair.
@@ -171,7 +175,7 @@ func (j *job) connect(ctx context.Context, route Route) (*Conn, error) {
 	c := &Conn{Conn: conn, Info: &engine.Conn{Local: conn.LocalAddr(), Remote: conn.RemoteAddr()}}
 	if proxy != nil {
 		c.Info.Proxy = proxy.public()
-		if c.Forward = route.forward(); c.Forward {
+		if c.Forward = route.forward() && !j.Tunnel; c.Forward {
 			c.ProxyAuthorization = proxy.authorization()
 		} else if err := j.tunnel(ctx, conn, proxy, route.Addr); err != nil {
 			conn.Close()

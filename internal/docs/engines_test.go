@@ -10,6 +10,7 @@ import (
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/cio"
+	"github.com/godwit-go/godwit/engine/h2"
 	"github.com/godwit-go/godwit/engine/mock"
 	"github.com/godwit-go/godwit/engine/nethttp"
 )
@@ -46,7 +47,7 @@ func TestCapabilityMatrix(t *testing.T) {
 func matrix(t *testing.T) string {
 	t.Helper()
 	var engines []engine.Engine
-	for _, f := range []engine.Factory{cio.Config{}, nethttp.Config{}, mock.Config{}} {
+	for _, f := range []engine.Factory{cio.Config{}, h2.Config{}, nethttp.Config{}, mock.Config{}} {
 		e, err := f.NewEngine(engine.Config{})
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,251 @@
+package cio
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/ctxerr"
+	"github.com/godwit-go/godwit/internal/dial"
+	"github.com/godwit-go/godwit/internal/h2"
+	h2exchange "github.com/godwit-go/godwit/internal/h2/exchange"
+	h2pool "github.com/godwit-go/godwit/internal/h2/pool"
+)
+
+// Protocols is a set of protocols.
+type Protocols uint8
+
+// The protocols of [Config].
+const (
+	HTTP1 Protocols = 1 << iota // HTTP/1.1
+	HTTP2                       // HTTP/2, by ALPN
+)
+
+// The settings of connections that speak HTTP/2. Package engine/h2 has options
+// for them.
+const (
+	streamWindow    = 1 << 20
+	connWindow      = 4 << 20
+	maxStreamWindow = 16 << 20
+	tableSize       = 4096
+	pingInterval    = 30 * time.Second
+	pingTimeout     = 15 * time.Second
+	writeTimeout    = 30 * time.Second
+	maxHeaderBytes  = 256 << 10
+	maxHeaderFields = 1000
+)
+
+// http2 is the part of the engine that speaks HTTP/2.
+//
+// The first request to an https origin makes a connection on which the server
+// chooses the protocol; others that come meanwhile wait for it. Is it HTTP/2,
+// they all share the connection. Is it not, the connection goes to the pool of
+// those for HTTP/1.1, and so do the requests; that is remembered for a while.
+// Connections of both kinds have their slots in that pool.
+type http2 struct {
+	engine  *Engine
+	options h2exchange.Options
+	dialer  *dial.Dialer
+	pool    *h2pool.Pool
+	only    bool // no HTTP/1.1
+
+	mu      sync.Mutex // guards what follows
+	old     map[dial.Route]time.Time
+	aliases map[dial.Route]alias
+}
+
+// errHTTP1 tells that the server speaks HTTP/1.1 only.
+var errHTTP1 = errors.New("the server has not chosen HTTP/2")
+
+const (
+	rememberOld = 10 * time.Minute // that a server speaks HTTP/1.1 only
+	maxKnown    = 10_000           // routes to remember something about
+)
+
+func newHTTP2(e *Engine) *http2 {
+	c := e.config
+	d := &dial.Dialer{
+		Engine: name, TLS: c.TLS, NextProtos: []string{"h2", "http/1.1"}, Proxy: c.Proxy, Dial: c.Dial, Resolve: c.Resolve,
+		Control: c.DialControl, Go: c.Go, Attempts: c.ConnectAttempts, LocalAddr: c.LocalAddr, Hosts: c.Hosts,
+	}
+	x := &http2{engine: e, dialer: d, only: c.Protocols == HTTP2, old: make(map[dial.Route]time.Time), aliases: make(map[dial.Route]alias)}
+	if x.only {
+		d.NextProtos = []string{"h2"}
+	}
+	x.options = h2exchange.Options{
+		Engine: name, Timeouts: c.Timeouts, ExpectContinueTimeout: c.ExpectContinueTimeout, NoStaleRetry: c.NoStaleRetry, Start: e.start,
+	}
+	x.pool = h2pool.New(h2pool.Config{
+		MaxConnections: c.MaxConnections, MaxPerRoute: c.MaxConnectionsPerRoute, KeepAlive: c.KeepAlive, MaxAge: c.MaxAge,
+		Claimed: e.pool.hasWaiters, Ended: x.ended,
+		Conn: h2.Config{
+			StreamWindow: streamWindow, ConnWindow: connWindow, MaxStreamWindow: maxStreamWindow, HeaderTable: tableSize, EncoderTable: tableSize,
+			MaxHeaderBytes: first(c.MaxHeaderBytes, maxHeaderBytes), MaxHeaderFields: first(c.MaxHeaderFields, maxHeaderFields),
+			PingInterval: pingInterval, PingTimeout: pingTimeout, WriteTimeout: writeTimeout, Go: c.Go,
+		},
+	})
+	return x
+}
+
+// slotted is a connection with a slot in the engine's pool.
+type slotted struct {
+	route *route
+}
+
+// ended gives back the slot of a connection.
+func (x *http2) ended(owner any) { x.engine.pool.drop(owner.(*slotted).route) }
+
+// suits reports whether a request may go by HTTP/2. What needs HTTP/1.1 by its
+// nature does not: the raw head, the case of fields, an upgrade unless a server
+// is known to take it by HTTP/2 (RFC 8441).
+func (x *http2) suits(req *engine.Request, route dial.Route) bool {
+	if !route.TLS || req.WantRawHead || req.Method == "CONNECT" || req.Needs&(engine.RawHead|engine.FieldOrder|engine.Pipelining|engine.HTTP1) != 0 {
+		return x.only
+	}
+	if req.Protocol != "" {
+		return x.only || x.pool.ExtendedConnect(route)
+	}
+	if x.only {
+		return true
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	learnt, old := x.old[route]
+	if old && time.Since(learnt) > rememberOld {
+		delete(x.old, route)
+		old = false
+	}
+	return !old
+}
+
+// execute sends req by HTTP/2. The error is errHTTP1 if the server speaks
+// HTTP/1.1.
+func (x *http2) execute(ctx context.Context, req *engine.Request, route dial.Route) (*engine.Response, error) {
+	if x.only {
+		if err := x.unable(req, route); err != nil {
+			return nil, err
+		}
+	}
+	y := h2exchange.New(ctx, &x.options, req)
+	if gate := x.engine.gate; gate != nil {
+		if err := y.Enter(gate); err != nil {
+			return nil, err
+		}
+		y.OnEnd = sync.OnceFunc(func() { <-gate }) // a misdirected request ends twice
+	}
+	leave := y.OnEnd
+	y, err := x.run(ctx, y, req, route)
+	if err != nil {
+		if leave != nil {
+			leave()
+		}
+		return nil, err
+	}
+	return &y.Response, nil
+}
+
+// unable is the error for what an engine without HTTP/1.1 cannot do.
+func (x *http2) unable(req *engine.Request, route dial.Route) error {
+	need := req.Needs & (engine.FieldOrder | engine.Pipelining | engine.HTTP1)
+	if req.WantRawHead {
+		need |= engine.RawHead
+	}
+	if !route.TLS {
+		return &engine.UnsupportedError{Engine: name, Capability: engine.HTTP1, Detail: "Config.Protocols leaves HTTP/2 alone, which http URLs have by engine/h2 only"}
+	}
+	if need != 0 {
+		return &engine.UnsupportedError{Engine: name, Capability: need, Detail: "Config.Protocols leaves HTTP/2 alone"}
+	}
+	return nil
+}
+
+func (x *http2) run(ctx context.Context, y *h2exchange.Exchange, req *engine.Request, route dial.Route) (*h2exchange.Exchange, error) {
+	for {
+		shared := x.alias(ctx, route)
+		got, err := x.connect(ctx, y, req, shared)
+		if err == errHTTP1 {
+			return nil, err
+		}
+		if err != nil {
+			return nil, y.Fail(engine.OpConnect, err)
+		}
+		err = y.Try(&got.Conn.Conn, got.Used)
+		if x.engine.config.KeepAlive < 0 {
+			got.Retire()
+		}
+		switch {
+		case err == nil && shared != route && y.Status == misdirected && y.Repeatable():
+			x.misdirected(route)
+			y = y.Discard()
+		case err == nil:
+			return y, nil
+		case y.MayResend(err):
+			y = y.Again(err)
+		default:
+			return nil, err
+		}
+	}
+}
+
+// connect gets a place on a connection.
+func (x *http2) connect(ctx context.Context, y *h2exchange.Exchange, req *engine.Request, route dial.Route) (h2pool.Got, error) {
+	trace := req.Trace
+	if trace != nil && trace.PoolWait != nil {
+		trace.PoolWait(route.String())
+	}
+	got, err := x.pool.Get(ctx, route, &h2pool.Want{
+		Limit: y.PoolLimit, Fresh: y.Fresh(),
+		Dial: func() (*dial.Conn, any, error) { return x.dial(ctx, y, route) },
+	})
+	if err == nil && trace != nil && trace.GotConn != nil {
+		trace.GotConn(engine.GotConn{Local: got.Info.Local, Remote: got.Info.Remote, Reused: got.Used, Idle: got.Idle})
+	}
+	return got, err
+}
+
+// dial makes a connection in a slot of the engine's pool. One that speaks
+// HTTP/1.1 is put there.
+func (x *http2) dial(ctx context.Context, y *h2exchange.Exchange, key dial.Route) (*dial.Conn, any, error) {
+	p := x.engine.pool
+	idle, slot, err := p.take(key, true, func(r *route, w *waiter) (*conn, error) {
+		limit, reason := y.PoolLimit(false)
+		x.pool.Evict()
+		c, err := p.await(ctx, r, w, due{at: limit})
+		if _, ok := errors.AsType[*engine.TimeoutError](err); ok && ctxerr.Of(ctx) == nil {
+			err = reason
+		}
+		return c, err
+	})
+	if err != nil {
+		return nil, nil, wrap(engine.OpPool, err)
+	}
+	if idle != nil { // it was granted one that speaks HTTP/1.1
+		p.put(idle)
+		return nil, nil, errHTTP1
+	}
+	d, err := y.Dial(x.dialer, key)
+	if err != nil {
+		p.drop(slot)
+		return nil, nil, err
+	}
+	if d.Proto == "h2" {
+		return d, &slotted{slot}, nil
+	}
+	if x.only {
+		d.Close()
+		p.drop(slot)
+		return nil, nil, &engine.OpError{Op: engine.OpTLS, Err: &engine.ProtocolError{
+			Reason: key.Addr + " does not speak HTTP/2", Section: "RFC 9113 §3.2",
+		}}
+	}
+	x.mu.Lock()
+	if len(x.old) >= maxKnown {
+		clear(x.old)
+	}
+	x.old[key] = time.Now()
+	x.mu.Unlock()
+	p.put(newConn(d, p, slot))
+	return nil, nil, errHTTP1
+}

@@ -1,0 +1,83 @@
+package exchange
+
+import (
+	"errors"
+	"time"
+
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/ctxerr"
+	"github.com/godwit-go/godwit/internal/dial"
+)
+
+// Dial makes a connection for the exchange within the connect timeout and the
+// request's deadline.
+func (x *Exchange) Dial(d *dial.Dialer, route dial.Route) (*dial.Conn, error) {
+	timeout := x.req.Timeouts.Or(x.options.Timeouts).Connect
+	whole := x.clock.whole
+	cut := false
+	if !whole.at.IsZero() {
+		left := time.Until(whole.at)
+		if left <= 0 {
+			return nil, &engine.OpError{Op: engine.OpConnect, Err: whole.error()}
+		}
+		if cut = !engine.Limited(timeout) || left < timeout; cut {
+			timeout = left
+		}
+	}
+	c, err := d.Connect(x.ctx, route, timeout, x.req.Trace)
+	if err == nil {
+		return c, nil
+	}
+	// The limit that was reached is the request's, not that of connecting.
+	if t, ok := errors.AsType[*engine.TimeoutError](err); ok && cut && t.Kind == engine.KindConnect {
+		op := engine.OpConnect
+		if e, ok := errors.AsType[*engine.OpError](err); ok {
+			op = e.Op
+		}
+		err = &engine.OpError{Op: op, Err: whole.error()}
+	}
+	return nil, err
+}
+
+// PoolLimit returns until when the exchange waits for a place on a connection,
+// and the error after that; a connection that is being made must also be ready
+// within the connect timeout.
+func (x *Exchange) PoolLimit(dialing bool) (time.Time, error) {
+	t, now := x.req.Timeouts.Or(x.options.Timeouts), time.Now()
+	d := x.clock.whole.or(in(t.Pool, now, engine.KindPool))
+	op := engine.OpPool
+	if connect := in(t.Connect, now, engine.KindConnect); dialing {
+		if d = d.or(connect); d == connect {
+			op = engine.OpConnect
+		}
+	}
+	if d.at.IsZero() {
+		return d.at, nil
+	}
+	return d.at, &engine.OpError{Op: op, Err: d.error()}
+}
+
+// Enter waits for a place among the exchanges that may run at once: for room in
+// gate.
+func (x *Exchange) Enter(gate chan<- struct{}) error {
+	select {
+	case gate <- struct{}{}:
+		return nil
+	default:
+	}
+	var expired <-chan time.Time
+	limit, reason := x.PoolLimit(false)
+	if !limit.IsZero() {
+		timer := time.NewTimer(time.Until(limit))
+		defer timer.Stop()
+		expired = timer.C
+	}
+	select {
+	case gate <- struct{}{}:
+		return nil
+	case <-x.ctx.Done():
+		return &engine.OpError{Op: engine.OpPool, Err: ctxerr.Of(x.ctx)}
+	case <-expired:
+		return reason
+	}
+}

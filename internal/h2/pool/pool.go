@@ -1,0 +1,506 @@
+// Package pool keeps the HTTP/2 connections of an engine, by route.
+package pool
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/ctxerr"
+	"github.com/godwit-go/godwit/internal/dial"
+	"github.com/godwit-go/godwit/internal/h2"
+	"github.com/godwit-go/godwit/internal/h2/exchange"
+)
+
+// Config configures a pool. It is complete: zero is taken as it stands.
+type Config struct {
+	// MaxConnections and MaxPerRoute bound the open connections.
+	MaxConnections, MaxPerRoute int
+	// KeepAlive is how long a connection may be idle, MaxAge how long it is given
+	// new requests; MaxAge 0 = for ever.
+	KeepAlive, MaxAge time.Duration
+	// Claimed reports whether somebody else wants what an idle connection takes
+	// up: it is then closed. nil = nobody does.
+	Claimed func() bool
+	// Ended is told of the owner of each connection that is no longer the pool's;
+	// it must not call the pool. nil = nobody wants to know.
+	Ended func(owner any)
+	// Conn configures the connections; its Changed is the pool's.
+	Conn h2.Config
+}
+
+// Pool keeps connections. It is safe for concurrent use.
+//
+// Requests to a route share its connections. Of those that find no room, one
+// makes a further connection if the bounds allow it, and only one at a time; the
+// others wait for it as they wait for room: in order of arrival. A connection
+// that cannot be made fails all who wait for it, unless it was the one request's
+// own limit, or end, that kept it from being made.
+type Pool struct {
+	config  Config
+	waiting atomic.Int32 // requests that wait
+
+	// mu guards what follows and the fields of routes. It goes before a
+	// connection's own lock.
+	mu     sync.Mutex
+	routes map[dial.Route]*route
+	open   int // connections, those being made included
+	closed bool
+	timer  *time.Timer
+	armed  bool
+}
+
+// route is what the pool knows of one route.
+type route struct {
+	key     dial.Route
+	conns   []*Conn
+	dialing bool
+	streams uint32 // what a connection takes, by the server's last word; 0 = unknown
+	open    int
+	waiters []*waiter // in order of arrival
+}
+
+// Conn is a connection of a pool.
+type Conn struct {
+	exchange.Conn
+	route *route
+	owner any
+	made  time.Time
+}
+
+// waiter waits for a place on a connection, or for the right to make one.
+type waiter struct {
+	grant chan grant // has room for one
+}
+
+// grant is a place on a connection, or an error, or else the right to dial.
+type grant struct {
+	conn *Conn
+	err  error
+}
+
+// New makes a pool.
+func New(config Config) *Pool {
+	return &Pool{config: config, routes: make(map[dial.Route]*route)}
+}
+
+// Want is what a request wants of the pool.
+type Want struct {
+	// Limit says until when to wait; dialing tells that a connection is being
+	// made meanwhile. A zero time = for ever.
+	Limit func(dialing bool) (time.Time, error)
+	// Fresh asks for a connection that was not used before, if there may be a
+	// further one.
+	Fresh bool
+	// Dial makes a connection. The owner is for Config.Ended.
+	Dial func() (c *dial.Conn, owner any, err error)
+}
+
+// Got is a place for a stream on a connection.
+type Got struct {
+	*Conn
+	// Used tells that the connection has carried a stream, Idle for how long it
+	// had none.
+	Used bool
+	Idle time.Duration
+}
+
+// Get returns a place on a connection to key. Its errors are those of Dial, and
+// *engine.OpError with Op pool.
+func (p *Pool) Get(ctx context.Context, key dial.Route, w *Want) (Got, error) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return Got{}, closedError()
+	}
+	r := p.routes[key]
+	if r == nil {
+		r = &route{key: key}
+		p.routes[key] = r
+	}
+	if len(r.waiters) == 0 {
+		if w.Fresh && p.mayDial(r) {
+			p.mu.Unlock()
+			return p.dial(ctx, r, w)
+		}
+		if got, ok := r.reserve(p.config.MaxAge); ok {
+			p.mu.Unlock()
+			return got, nil
+		}
+		if p.mayDial(r) {
+			p.mu.Unlock()
+			return p.dial(ctx, r, w)
+		}
+	}
+	me := &waiter{grant: make(chan grant, 1)}
+	r.waiters = append(r.waiters, me)
+	p.waiting.Add(1)
+	dialing := r.dialing
+	p.serve() // room may have come up since its owner looked for waiters
+	p.mu.Unlock()
+	return p.await(ctx, r, me, w, dialing)
+}
+
+// reserve takes a place on a connection that has one, the oldest first so that
+// the others can become idle.
+func (r *route) reserve(maxAge time.Duration) (Got, bool) {
+	for _, c := range r.conns {
+		if maxAge > 0 && time.Since(c.made) >= maxAge {
+			continue // it is retired by expire
+		}
+		if used, idle, ok := c.Reserve(); ok {
+			return Got{c, used, idle}, true
+		}
+	}
+	return Got{}, false
+}
+
+// mayDial takes the right to make a connection for r, if there is one; an idle
+// connection to somewhere else is closed to make room. mu is held.
+func (p *Pool) mayDial(r *route) bool {
+	if r.dialing || r.open >= p.config.MaxPerRoute {
+		return false
+	}
+	if p.open >= p.config.MaxConnections && !p.evict() {
+		return false
+	}
+	r.dialing = true
+	r.open++
+	p.open++
+	p.routes[r.key] = r
+	return true
+}
+
+// evict retires the connection that has been idle for longest, and gives its
+// slot away. mu is held.
+func (p *Pool) evict() bool {
+	var victim *Conn
+	var since time.Time
+	for _, r := range p.routes {
+		for _, c := range r.conns {
+			if s := c.State(); !s.Idle.IsZero() && (victim == nil || s.Idle.Before(since)) {
+				victim, since = c, s.Idle
+			}
+		}
+	}
+	if victim == nil || !victim.Drop() {
+		return false
+	}
+	p.forget(victim)
+	return true
+}
+
+// forget takes c from its route. mu is held.
+func (p *Pool) forget(c *Conn) {
+	r := c.route
+	i := slices.Index(r.conns, c)
+	if i < 0 {
+		return
+	}
+	r.conns = slices.Delete(r.conns, i, i+1)
+	p.ended(c.owner)
+	p.gaveUp(r)
+}
+
+func (p *Pool) ended(owner any) {
+	if p.config.Ended != nil {
+		p.config.Ended(owner)
+	}
+}
+
+// gaveUp gives back a slot of r. mu is held.
+func (p *Pool) gaveUp(r *route) {
+	r.open--
+	p.open--
+	if r.open == 0 && len(r.waiters) == 0 && p.routes[r.key] == r {
+		delete(p.routes, r.key)
+	}
+}
+
+// dial makes a connection by a right that mayDial has taken.
+func (p *Pool) dial(ctx context.Context, r *route, w *Want) (Got, error) {
+	var made *dial.Conn
+	var owner any
+	var err error
+	returned := false
+	defer func() {
+		if !returned { // a panic of the caller's own code
+			p.failed(r, nil)
+		}
+	}()
+	made, owner, err = w.Dial()
+	returned = true
+	if err != nil {
+		shared := err
+		if ctx.Err() != nil || engine.IsTimeout(err) {
+			shared = nil // that is about this request only
+		}
+		p.failed(r, shared)
+		return Got{}, err
+	}
+	c := &Conn{Conn: exchange.Conn{Info: made.Info}, route: r, owner: owner, made: time.Now()}
+	config := p.config.Conn
+	config.Changed = func(hc *h2.Conn) { p.changed(c, hc) }
+	p.mu.Lock()
+	r.dialing = false
+	for _, c := range r.conns {
+		r.streams = max(r.streams, c.State().Limit)
+	}
+	config.AssumedStreams = r.streams
+	if p.closed {
+		p.gaveUp(r)
+		p.ended(owner)
+		p.mu.Unlock()
+		made.Conn.Close()
+		return Got{}, closedError()
+	}
+	// Changed must not find c half made, nor absent.
+	c.Conn.Conn = h2.New(made.Conn, config)
+	r.conns = append(r.conns, c)
+	_, _, ok := c.Reserve()
+	p.arm()
+	p.serve()
+	p.mu.Unlock()
+	p.changed(c, c.Conn.Conn) // what was missed
+	if !ok {
+		return Got{}, &engine.OpError{Op: engine.OpReceive, Err: c.Reason()}
+	}
+	return Got{Conn: c}, nil
+}
+
+// failed ends a dial without a connection; err is what those who waited for it
+// get, nil = one of them tries.
+func (p *Pool) failed(r *route, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r.dialing = false
+	if err != nil {
+		for _, w := range r.waiters {
+			w.grant <- grant{err: err}
+			p.waiting.Add(-1)
+		}
+		r.waiters = nil
+	}
+	p.gaveUp(r)
+	p.serve()
+}
+
+// serve gives places, and the right to dial, to those who wait. mu is held.
+func (p *Pool) serve() {
+	if p.waiting.Load() == 0 {
+		return
+	}
+	for _, r := range p.routes {
+		for len(r.waiters) > 0 {
+			if got, ok := r.reserve(p.config.MaxAge); ok {
+				r.pop(p).grant <- grant{conn: got.Conn}
+			} else if p.mayDial(r) {
+				r.pop(p).grant <- grant{}
+				break
+			} else {
+				break
+			}
+		}
+	}
+}
+
+func (r *route) pop(p *Pool) *waiter {
+	w := r.waiters[0]
+	r.waiters = r.waiters[1:]
+	p.waiting.Add(-1)
+	return w
+}
+
+// await waits for a grant.
+func (p *Pool) await(ctx context.Context, r *route, me *waiter, w *Want, dialing bool) (Got, error) {
+	var expired <-chan time.Time
+	limit, reason := w.Limit(dialing)
+	if !limit.IsZero() {
+		timer := time.NewTimer(time.Until(limit))
+		defer timer.Stop()
+		expired = timer.C
+	}
+	var err error
+	select {
+	case g := <-me.grant:
+		return p.granted(ctx, r, g, w)
+	case <-ctx.Done():
+		err = &engine.OpError{Op: engine.OpPool, Err: ctxerr.Of(ctx)}
+	case <-expired:
+		err = reason
+	}
+	p.mu.Lock()
+	if i := slices.Index(r.waiters, me); i >= 0 {
+		r.waiters = slices.Delete(r.waiters, i, i+1)
+		p.waiting.Add(-1)
+		if r.open == 0 && len(r.waiters) == 0 && p.routes[r.key] == r {
+			delete(p.routes, r.key)
+		}
+		p.mu.Unlock()
+		return Got{}, err
+	}
+	p.mu.Unlock()
+	// A grant came at the same time: it goes to the next one.
+	switch g := <-me.grant; {
+	case g.conn != nil:
+		g.conn.Unreserve()
+	case g.err == nil:
+		p.failed(r, nil)
+	}
+	return Got{}, err
+}
+
+func (p *Pool) granted(ctx context.Context, r *route, g grant, w *Want) (Got, error) {
+	switch {
+	case g.err != nil:
+		return Got{}, g.err
+	case g.conn != nil:
+		return Got{Conn: g.conn, Used: true}, nil
+	}
+	return p.dial(ctx, r, w)
+}
+
+// changed hears that c has room, is idle, or is over. made is c's own connection,
+// which c may not yet hold.
+func (p *Pool) changed(c *Conn, made *h2.Conn) {
+	claimed := p.config.Claimed != nil && p.config.Claimed()
+	if p.waiting.Load() == 0 && made.Alive() && !claimed {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !made.Alive() {
+		p.forget(c)
+	} else if claimed && made.Drop() {
+		p.forget(c)
+	}
+	p.serve()
+}
+
+// Evict closes the connection that has been idle for longest, if there is one.
+func (p *Pool) Evict() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.evict()
+}
+
+// ExtendedConnect reports whether a connection to key takes requests with a
+// :protocol.
+func (p *Pool) ExtendedConnect(key dial.Route) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.routes[key]
+	return r != nil && slices.ContainsFunc(r.conns, func(c *Conn) bool { return c.ExtendedConnect() })
+}
+
+// Find returns the route of a connection that takes streams and for which ok
+// reports true.
+func (p *Pool) Find(ok func(key dial.Route, c *engine.Conn) bool) (key dial.Route, found bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, r := range p.routes {
+		for _, c := range r.conns {
+			if c.State().Usable && ok(key, c.Info) {
+				return key, true
+			}
+		}
+	}
+	return dial.Route{}, false
+}
+
+// arm sets the timer that closes idle connections. mu is held.
+func (p *Pool) arm() {
+	if p.armed || p.config.KeepAlive <= 0 {
+		return
+	}
+	p.armed = true
+	if p.timer == nil {
+		p.timer = time.AfterFunc(p.pause(), p.expire)
+	} else {
+		p.timer.Reset(p.pause())
+	}
+}
+
+// pause is how often to look for connections that are too old.
+func (p *Pool) pause() time.Duration {
+	if p.config.MaxAge > 0 {
+		return min(p.config.KeepAlive, p.config.MaxAge)
+	}
+	return p.config.KeepAlive
+}
+
+// expire closes connections that were idle for too long and retires those that
+// are too old.
+func (p *Pool) expire() {
+	var old []*Conn
+	defer func() {
+		for _, c := range old {
+			c.Retire() // calls changed, which takes mu
+		}
+	}()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.armed = false
+	if p.closed {
+		return
+	}
+	next := p.pause()
+	left := false
+	for _, r := range p.routes {
+		for _, c := range slices.Clone(r.conns) {
+			s := c.State()
+			switch age := time.Since(c.made); {
+			case p.config.MaxAge > 0 && age >= p.config.MaxAge && s.Usable:
+				old = append(old, c)
+			case s.Idle.IsZero():
+			case time.Since(s.Idle) >= p.config.KeepAlive:
+				if c.Drop() {
+					p.forget(c)
+					continue
+				}
+			default:
+				next = min(next, p.config.KeepAlive-time.Since(s.Idle))
+			}
+			left = true
+		}
+	}
+	if left {
+		p.armed = true
+		p.timer.Reset(max(next, time.Millisecond))
+	}
+	p.serve()
+}
+
+// CloseIdle closes the idle connections. With closing the pool gives out no more
+// places, and closes the others when their last stream ends.
+func (p *Pool) CloseIdle(closing bool) {
+	p.mu.Lock()
+	var all []*Conn
+	for _, r := range p.routes {
+		all = append(all, r.conns...)
+		if closing {
+			for len(r.waiters) > 0 {
+				r.pop(p).grant <- grant{err: closedError()}
+			}
+		}
+	}
+	if closing {
+		p.closed = true
+		if p.timer != nil {
+			p.timer.Stop()
+		}
+	}
+	p.mu.Unlock()
+	for _, c := range all {
+		if closing {
+			c.Retire()
+		} else {
+			c.RetireIdle()
+		}
+	}
+}
+
+func closedError() error { return &engine.OpError{Op: engine.OpBuild, Err: engine.ErrClosed} }
