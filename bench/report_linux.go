@@ -16,6 +16,7 @@ import (
 type metric func(result) float64
 
 func cpu(r result) float64    { return r.CPU }
+func wall(r result) float64   { return r.Wall } // with -pin same: the CPU of client and server
 func allocs(r result) float64 { return r.Allocs }
 func heap(r result) float64   { return r.Heap }
 func rss(r result) float64    { return r.RSS }

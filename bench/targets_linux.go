@@ -41,6 +41,7 @@ var httpTargets = []target{
 	{"client, JSON, 1 connection: CPU", "json-1", "godwit", cpu, "nethttp-timeout", 0.72},
 	{"client, JSON, 64 connections: CPU", "json-64", "godwit", cpu, "nethttp-timeout", 0.72},
 	{"download: CPU/MiB", "download", "cio", cpu, "floor", 1.05},
+	{"download: CPU/MiB of client and server", "download", "cio", wall, "floor", 1.05},
 	{"download, io.Copy to io.Discard: CPU/MiB", "copy", "cio", cpu, "nethttp", 0.60},
 	{"upload, chunked: CPU/MiB", "upload", "cio", cpu, "nethttp", 0.70},
 	{"upload of a file: CPU/MiB", "upload-file", "cio", cpu, "nethttp", 1.05},
