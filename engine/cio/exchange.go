@@ -131,8 +131,8 @@ func (x *exchange) connect(route dial.Route, slot *route) (c *conn, err error) {
 		trace.PoolWait(route.String())
 	}
 	x.asked = false
-	// With a trace the look comes first: GotConn tells of what is used.
-	x.late = trace == nil
+	// With that hook the look comes first: it tells of what is used.
+	x.late = trace == nil || trace.GotConn == nil
 	if slot != nil {
 		c, err = x.fill(route, slot)
 	} else {

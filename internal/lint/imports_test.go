@@ -97,7 +97,7 @@ var bans = []struct {
 	},
 	{
 		"codecs do no I/O", "a codec that knows bytes only can be tested whole, byte by byte, and fuzzed", false,
-		func(r string) bool { return under(r, "internal/h1", "internal/ws") },
+		func(r string) bool { return under(r, "internal/h1", "internal/ws", "internal/eventstream") },
 		func(p string) bool { return p == "net" || p == "time" || p == "os" },
 	},
 	{
