@@ -84,8 +84,8 @@ type Config struct {
 	// Coalesce lets an https origin share the HTTP/2 connection of another one
 	// that has the same address and port and whose certificate holds for it
 	// (RFC 9113 §9.1.1). A 421 is answered by a connection of its own. It is left
-	// alone where a proxy is used, or Config.TLS names a server or verifies
-	// nothing.
+	// alone where a proxy is used, or Config.TLS names a server, verifies nothing,
+	// or has checks of its own (pins).
 	Coalesce bool
 
 	// NoStaleRetry forbids the silent re-send on a dead reused connection.

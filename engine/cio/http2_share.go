@@ -2,6 +2,7 @@ package cio
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"slices"
@@ -26,7 +27,7 @@ const misdirected = 421
 // certificate holds for this one.
 func (x *http2) alias(ctx context.Context, own dial.Route) dial.Route {
 	c := &x.engine.config
-	if !c.Coalesce || own.Unix != "" || own.Proxy != "" || c.TLS != nil && (c.TLS.ServerName != "" || c.TLS.InsecureSkipVerify) {
+	if !c.Coalesce || own.Unix != "" || own.Proxy != "" || c.TLS != nil && judgesByName(c.TLS) {
 		return own
 	}
 	host, port, err := net.SplitHostPort(own.Addr)
@@ -57,6 +58,12 @@ func (x *http2) alias(ctx context.Context, own dial.Route) dial.Route {
 	}
 	x.learn(own, alias{route: other})
 	return other
+}
+
+// judgesByName reports whether a connection may be right for one name only: the
+// config names one, or has checks of its own, such as pins, that saw another.
+func judgesByName(c *tls.Config) bool {
+	return c.ServerName != "" || c.InsecureSkipVerify || c.VerifyConnection != nil || c.VerifyPeerCertificate != nil
 }
 
 // covers reports whether a connection is to the same port and its certificate

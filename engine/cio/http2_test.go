@@ -3,6 +3,7 @@ package cio_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -163,25 +164,43 @@ func TestSlotsAreShared(t *testing.T) {
 	}
 }
 
+// TestCoalesce: origins share a connection where both address and certificate
+// allow it, and nothing was checked that held for one name only.
 func TestCoalesce(t *testing.T) {
-	s, n, config := counted(t, true, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) })
-	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
+	here := netip.MustParseAddr("127.0.0.1")
 	for _, tc := range []struct {
-		name     string
-		coalesce bool
-		want     int32
-	}{{"on", true, 1}, {"off", false, 2}} {
+		name   string
+		change func(*cio.Config)
+		picky  bool       // the server takes one host a connection
+		want   int32
+	}{
+		{"on", func(c *cio.Config) { c.Coalesce = true }, false, 1},
+		{"off", func(*cio.Config) {}, false, 2},
+		{"421", func(c *cio.Config) { c.Coalesce = true }, true, 2},
+		{"checks of one's own", func(c *cio.Config) {
+			c.Coalesce, c.TLS = true, c.TLS.Clone()
+			c.TLS.VerifyConnection = func(tls.ConnectionState) error { return nil }
+		}, false, 2},
+		{"certificates of one's own", func(c *cio.Config) {
+			c.Coalesce, c.TLS = true, c.TLS.Clone()
+			c.TLS.VerifyPeerCertificate = func([][]byte, [][]*x509.Certificate) error { return nil }
+		}, false, 2},
+	} {
 		t.Run(tc.name, func(t *testing.T) {
-			n.Store(0)
-			e := newEngine(t, cio.Config{
-				TLS: config, Coalesce: tc.coalesce,
-				Resolve: func(context.Context, string) ([]netip.Addr, error) {
-					return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
-				},
+			var hosts sync.Map // by connection
+			s, n, config := counted(t, true, func(w http.ResponseWriter, r *http.Request) {
+				if first, taken := hosts.LoadOrStore(r.RemoteAddr, r.Host); tc.picky && taken && first != r.Host {
+					w.WriteHeader(http.StatusMisdirectedRequest)
+				}
+				io.WriteString(w, r.Host)
 			})
+			_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
+			c := cio.Config{TLS: config, Resolve: func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{here}, nil }}
+			tc.change(&c)
+			e := newEngine(t, c)
 			for _, host := range []string{"example.com", "www.example.com", "example.com", "www.example.com"} {
-				_, got, err := send(t, e, "https://"+host+":"+port)
-				if err != nil || got != host+":"+port {
+				resp, got, err := send(t, e, "https://"+host+":"+port)
+				if err != nil || got != host+":"+port || resp.Status != 200 {
 					t.Errorf("%s: %q, %v", host, got, err)
 				}
 			}
@@ -189,5 +208,36 @@ func TestCoalesce(t *testing.T) {
 				t.Errorf("%d connections, want %d", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestCoalesceByAddress: a name whose address is another one gets a connection of
+// its own, here one that nobody answers.
+func TestCoalesceByAddress(t *testing.T) {
+	s, n, config := counted(t, true, echoProto)
+	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
+	nowhere := errors.New("nowhere")
+	e := newEngine(t, cio.Config{TLS: config, Coalesce: true,
+		Resolve: func(_ context.Context, host string) ([]netip.Addr, error) {
+			if host == "example.com" {
+				return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+			}
+			return []netip.Addr{netip.MustParseAddr("192.0.2.1")}, nil
+		},
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if address == "192.0.2.1:"+port {
+				return nil, nowhere
+			}
+			return new(net.Dialer).DialContext(ctx, network, address)
+		},
+	})
+	if _, _, err := send(t, e, "https://example.com:"+port); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := send(t, e, "https://www.example.com:"+port); !errors.Is(err, nowhere) {
+		t.Errorf("error %v, want that of its own address", err)
+	}
+	if n.Load() != 1 {
+		t.Errorf("%d connections", n.Load())
 	}
 }
