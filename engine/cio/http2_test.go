@@ -171,7 +171,7 @@ func TestCoalesce(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		change func(*cio.Config)
-		picky  bool       // the server takes one host a connection
+		picky  bool // the server takes one host a connection
 		want   int32
 	}{
 		{"on", func(c *cio.Config) { c.Coalesce = true }, false, 1},
