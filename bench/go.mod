@@ -10,12 +10,18 @@ require (
 	github.com/godwit-go/godwit v0.0.0
 	github.com/gorilla/websocket v1.5.3
 	github.com/lxzan/gws v1.8.9
+	github.com/quic-go/quic-go v0.65.0
 	github.com/r3labs/sse/v2 v2.10.0
 	github.com/tmaxmax/go-sse v0.11.0
 	github.com/valyala/fasthttp v1.74.0
 	golang.org/x/net v0.62.0
 	golang.org/x/sys v0.49.0
 	resty.dev/v3 v3.0.0-rc.4
+)
+
+require (
+	github.com/quic-go/qpack v0.6.0 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
 )
 
 require (
@@ -29,6 +35,7 @@ require (
 	github.com/dolthub/maphash v0.1.0 // indirect
 	github.com/fsnotify/fsnotify v1.5.4 // indirect
 	github.com/gobwas/httphead v0.1.0 // indirect
+	github.com/godwit-go/godwit/engine/http3 v0.0.0
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/klauspost/cpuid/v2 v2.2.9 // indirect
 	github.com/molecule-man/go-brrr v1.0.1 // indirect
@@ -43,4 +50,7 @@ require (
 	gopkg.in/cenkalti/backoff.v1 v1.1.0 // indirect
 )
 
-replace github.com/godwit-go/godwit => ../
+replace (
+	github.com/godwit-go/godwit => ../
+	github.com/godwit-go/godwit/engine/http3 => ../engine/http3
+)

@@ -1,0 +1,120 @@
+package http3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+
+	"github.com/quic-go/quic-go"
+	h3 "github.com/quic-go/quic-go/http3"
+
+	"github.com/godwit-go/godwit/engine"
+)
+
+// errRejectedEarly is what streams of rejected early data end with.
+var errRejectedEarly = quic.Err0RTTRejected
+
+// isRejected reports whether the server says that it has not processed the
+// request (RFC 9114 §4.1.1).
+func isRejected(err error) bool {
+	e, ok := errors.AsType[*h3.Error](err)
+	return ok && e.Remote && e.ErrorCode == h3.ErrCodeRequestRejected
+}
+
+// connectionLost reports whether err is the end of the connection, not only of a
+// stream. Streams may tell before the connection itself does.
+func connectionLost(err error) bool {
+	if _, ok := errors.AsType[*quic.ApplicationError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*quic.TransportError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*quic.IdleTimeoutError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*quic.StatelessResetError](err); ok {
+		return true
+	}
+	return errors.Is(err, errRejectedEarly)
+}
+
+// failure makes of quic-go's errors what engines return. The exchange's own end
+// goes before whatever quic-go made of it; then what has a type already; then the
+// phase.
+func (x *exchange) failure(err error) error {
+	op, sent := x.currentOp(), x.sent.Load()
+	if x.ctx.Err() != nil {
+		if _, ok := errors.AsType[*engine.OpError](err); !ok {
+			err = context.Cause(x.ctx)
+		}
+	}
+	if f, ok := errors.AsType[*bodyFault](err); ok {
+		return &engine.OpError{Op: engine.OpSend, Err: f.err, Sent: sent}
+	}
+	if h, ok := errors.AsType[*hookError](err); ok {
+		return &engine.OpError{Op: engine.OpReceive, Err: h.err, Sent: sent}
+	}
+	if o, ok := errors.AsType[*engine.OpError](err); ok {
+		return &engine.OpError{Op: o.Op, Err: o.Err, Sent: o.Sent || sent}
+	}
+	if errors.Is(err, engine.ErrClosed) {
+		return &engine.OpError{Op: engine.OpBuild, Err: engine.ErrClosed}
+	}
+	if x.ctx.Err() == nil {
+		op, err = classify(op, err)
+	}
+	return &engine.OpError{Op: op, Err: err, Sent: sent}
+}
+
+// classify tells a refused handshake, a broken connection and a broken message
+// apart.
+func classify(op engine.Op, err error) (engine.Op, error) {
+	if e, ok := errors.AsType[*quic.TransportError](err); ok {
+		switch {
+		case e.ErrorCode.IsCryptoError():
+			return engine.OpTLS, err // a client certificate is judged when the handshake is over
+		case !e.Remote:
+			return engine.OpReceive, &engine.ProtocolError{Reason: err.Error(), Section: "RFC 9000 §20.1"}
+		}
+		return op, lost(err)
+	}
+	if e, ok := errors.AsType[*h3.Error](err); ok {
+		if !e.Remote && e.ErrorCode != h3.ErrCodeRequestCanceled && e.ErrorCode != h3.ErrCodeNoError {
+			return engine.OpReceive, &engine.ProtocolError{Reason: err.Error(), Section: "RFC 9114 §8.1"}
+		}
+		return op, fmt.Errorf("the server gave the exchange up: %w", lost(err))
+	}
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return op, err
+	case errors.Is(err, io.EOF), isNetwork(err):
+		return op, lost(err)
+	}
+	if _, ok := errors.AsType[*engine.ProtocolError](err); ok || op != engine.OpReceive {
+		return op, err
+	}
+	return op, &engine.ProtocolError{Reason: err.Error(), Section: "RFC 9114"}
+}
+
+// lost marks err as an end before the message's.
+func lost(err error) error { return fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err) }
+
+// isNetwork reports whether err is about the connection, not the message.
+func isNetwork(err error) bool {
+	if _, ok := errors.AsType[net.Error](err); ok { // quic-go's timeouts and resets too
+		return true
+	}
+	if _, ok := errors.AsType[syscall.Errno](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[*quic.StreamError](err)
+	return ok || errors.Is(err, errRejectedEarly)
+}
+
+// ConnectionLost reports whether err, which an engine of this package returned, is
+// the end of a connection: by the server, by silence, or by a broken protocol.
+func ConnectionLost(err error) bool { return connectionLost(err) }
