@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -207,7 +208,7 @@ func TestDetach(t *testing.T) {
 		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 		io.Copy(conn, rw)
 	}, func(t *testing.T, c *godwit.Client, url string) {
-		open := func() (*godwit.Response, io.Closer) {
+		open := func() (*godwit.Response, *godwit.Detached) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel() // the connection does not end with it
 			resp, err := c.Open(ctx, godwit.NewRequest("GET", url, godwit.Upgrade("echo")))
@@ -236,7 +237,7 @@ func TestDetach(t *testing.T) {
 			return err == nil && string(buf) == "ping"
 		}
 		first, conn := open()
-		second, _ := open()
+		second, kept := open()
 		third, _ := open()
 		if !works(first) || !works(second) || !works(third) {
 			t.Error("a detached connection is closed")
@@ -246,8 +247,16 @@ func TestDetach(t *testing.T) {
 		if c.Join(short) == nil {
 			t.Error("Join does not wait for detached connections")
 		}
+		if kept.Err() != nil {
+			t.Error(kept.Err())
+		}
+		ended := kept.Done()
 		conn.Close()
 		conn.Close()
+		<-conn.Done()
+		if !errors.Is(conn.Err(), net.ErrClosed) {
+			t.Errorf("closed: %v", conn.Err())
+		}
 		if works(first) || !works(second) {
 			t.Error("Close closed another connection, or none")
 		}
@@ -255,6 +264,11 @@ func TestDetach(t *testing.T) {
 		if works(second) || works(third) {
 			t.Error("a connection outlives Cancel")
 		}
+		<-ended
+		if !errors.Is(kept.Err(), context.Canceled) {
+			t.Errorf("cancelled: %v", kept.Err())
+		}
+		kept.Close()
 		if err := c.Join(t.Context()); err != nil {
 			t.Error(err)
 		}

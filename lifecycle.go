@@ -101,7 +101,7 @@ type clientState struct {
 
 	mu      sync.Mutex // guards what follows, and the links of calls
 	calls   *Call      // doubly linked list of running calls
-	streams *detached  // the same of upgraded connections without a call
+	streams *Detached  // the same of upgraded connections without a call
 	closed  bool
 	left    bool
 	idle    chan struct{} // made by Join, closed when no call runs
@@ -220,13 +220,13 @@ func (s *clientState) cancel() {
 	for c := s.calls; c != nil; c = c.next {
 		running = append(running, c)
 	}
-	var streams []*detached
+	var streams []*Detached
 	for d := s.streams; d != nil; d = d.next {
 		streams = append(streams, d)
 	}
 	s.mu.Unlock()
 	for _, d := range streams {
-		d.Close()
+		d.end(context.Canceled)
 	}
 	for _, c := range running {
 		c.Cancel()

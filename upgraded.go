@@ -4,42 +4,70 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 )
+
+// Detached is an upgraded connection that has outlived its call: see
+// [Response.Detach]. It is safe for concurrent use.
+type Detached struct {
+	conn  io.Closer
+	state *clientState
+
+	// The state's mutex guards what follows.
+	prev, next *Detached
+	err        error         // why it ended
+	done       chan struct{} // made by Done
+}
 
 // Detach ends the call of an upgraded response and leaves its connection open:
 // what the call holds is released, and the connection is the receiver's. It
 // remains one of the client's: Client.Cancel closes it and Client.Join waits for
-// it. Closing what Detach returns closes the connection; Upgraded is still what
-// reads and writes it. It is an error if nothing was upgraded, or if the call
-// has ended.
-func (r *Response) Detach() (io.Closer, error) {
+// it. Upgraded is still what reads and writes it. It is an error if nothing was
+// upgraded, or if the call has ended.
+func (r *Response) Detach() (*Detached, error) {
 	if r.upgraded == nil || r.call == nil {
 		return nil, opError(opBuild, errors.New("Detach: the response has no raw connection"))
 	}
-	d := &detached{conn: r.upgraded, state: r.call.client.state}
+	d := &Detached{conn: r.upgraded, state: r.call.client.state}
 	d.state.adopt(d) // first, so that Cancel finds either of them
 	if !r.base.release() {
-		d.state.abandon(d)
+		d.state.abandon(d, context.Canceled)
 		return nil, opError(opBuild, context.Canceled)
 	}
 	r.Close()
 	return d, nil
 }
 
-// detached is an upgraded connection without its call.
-type detached struct {
-	conn       io.Closer
-	state      *clientState
-	prev, next *detached // guarded by the state's mutex
-	ended      bool      // as well
-}
+// Close closes the connection and gives it up. Closing again is harmless.
+func (d *Detached) Close() error { return d.end(net.ErrClosed) }
 
-// Close closes the connection, once.
-func (d *detached) Close() error {
-	if !d.state.abandon(d) {
+func (d *Detached) end(why error) error {
+	if !d.state.abandon(d, why) {
 		return nil
 	}
 	return d.conn.Close()
+}
+
+// Done returns a channel that is closed when Close or Client.Cancel has ended
+// it; that the peer ends the connection does not.
+func (d *Detached) Done() <-chan struct{} {
+	d.state.mu.Lock()
+	defer d.state.mu.Unlock()
+	if d.done == nil {
+		d.done = make(chan struct{})
+		if d.err != nil {
+			close(d.done)
+		}
+	}
+	return d.done
+}
+
+// Err returns nil until Done, then net.ErrClosed after Close and
+// context.Canceled after Client.Cancel.
+func (d *Detached) Err() error {
+	d.state.mu.Lock()
+	defer d.state.mu.Unlock()
+	return d.err
 }
 
 // release lets the end of the body leave the upgraded connection open; false
@@ -55,7 +83,7 @@ func (b *baseBody) release() bool {
 }
 
 // adopt registers a connection whose call is about to end.
-func (s *clientState) adopt(d *detached) {
+func (s *clientState) adopt(d *Detached) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if d.next = s.streams; d.next != nil {
@@ -65,13 +93,15 @@ func (s *clientState) adopt(d *detached) {
 }
 
 // abandon takes a connection out and reports whether it was there.
-func (s *clientState) abandon(d *detached) bool {
+func (s *clientState) abandon(d *Detached, why error) bool {
 	s.mu.Lock()
-	if d.ended {
+	if d.err != nil {
 		s.mu.Unlock()
 		return false
 	}
-	d.ended = true
+	if d.err = why; d.done != nil {
+		close(d.done)
+	}
 	if d.prev != nil {
 		d.prev.next = d.next
 	} else {

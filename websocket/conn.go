@@ -125,8 +125,9 @@ func newWire(resp *godwit.Response, agreed *ws.Deflate, set *settings) wire {
 	}
 	l := &link{stream: streamOf(resp.Upgraded()), set: set, deflate: agreed}
 	// A call is several times as large as all else that a connection needs.
-	var err error
-	if l.release, err = resp.Detach(); err != nil { // it has ended: who reads will see why
+	if detached, err := resp.Detach(); err == nil {
+		l.release = detached
+	} else { // it has ended: who reads will see why
 		l.release, l.call = resp, resp.Call()
 	}
 	l.in.frames.Deflate = agreed != nil
