@@ -72,7 +72,8 @@ func MaxAttempts(n int) godwit.Option {
 // Backoff sets the wait before the first reconnect, until the server sets it by
 // a retry field, and the longest wait, up to which it doubles with each failed
 // attempt. Up to a quarter is added at random, so that clients do not come all at
-// once. The defaults are 3 s and 30 s.
+// once. The defaults are 3 s and 30 s. No wait is shorter than 100 ms, whatever the
+// server says, unless first is 0.
 func Backoff(first, longest time.Duration) godwit.Option {
 	if first < 0 || longest < first {
 		return refuse("Backoff(%v, %v): waits are not negative, and the longest is not the shorter", first, longest)

@@ -452,3 +452,27 @@ func TestRedirect(t *testing.T) {
 		}
 	})
 }
+
+// TestCancelDropsWhatWasRead: after Client.Cancel no event comes that was read
+// before.
+func TestCancelDropsWhatWasRead(t *testing.T) {
+	c := godwit.New(godwit.WithEngine(mock.Config{Handlers: []mock.Handler{
+		mock.Stream(func(ctx context.Context, w io.Writer) error {
+			io.WriteString(w, strings.Repeat("data: x\n\n", 100))
+			<-ctx.Done()
+			return ctx.Err()
+		}).WithHeader("Content-Type", "text/event-stream"),
+	}}))
+	defer c.Close()
+	n := 0
+	var last error
+	for _, err := range sse.Events(t.Context(), c, "http://example.org/") {
+		if last = err; err == nil {
+			n++
+			c.Cancel()
+		}
+	}
+	if n != 1 || !errors.Is(last, context.Canceled) {
+		t.Errorf("%d events, then %v", n, last)
+	}
+}

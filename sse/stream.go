@@ -149,7 +149,8 @@ func (s *stream) deliver(ctx context.Context, resp *godwit.Response) error {
 	cancelled := false
 	err := events(&s.parser, resp.Body, func(ev Event) bool {
 		retry()
-		if cancelled = ctx.Err() != nil; cancelled {
+		// Client.Cancel ends the call, and what was read before is not wanted any more.
+		if cancelled = ctx.Err() != nil || errors.Is(s.call.Err(), context.Canceled); cancelled {
 			return false
 		}
 		s.failures, s.attempts, s.lastID = 0, 0, ev.LastEventID
