@@ -7,6 +7,8 @@ require (
 	github.com/godwit-go/godwit/engine/http3 v0.0.0
 )
 
+require github.com/klauspost/compress v1.20.3 // indirect
+
 require (
 	github.com/google/go-cmp v0.7.0
 	github.com/quic-go/qpack v0.6.0 // indirect

@@ -5,50 +5,32 @@
 //	go run ./examples/quickstart
 //
 // Every step checks what it got, byte by byte or by a hash. The exit status is 0
-// only if all of them hold.
+// only if all of them hold. The steps are in package tour.
 package main
 
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/signal"
 
-	"github.com/godwit-go/godwit"
-	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/cio"
 	"github.com/godwit-go/godwit/engine/h2"
 	"github.com/godwit-go/godwit/engine/nethttp"
+	"github.com/godwit-go/godwit/examples/quickstart/tour"
 )
 
-// engines are what carries the requests. The steps do not know which one it is.
-var engines = []struct {
-	line   string // how a program chooses it
-	config engine.Factory
-}{
-	{"godwit.WithEngine(cio.Config{})", cio.Config{}},
-	{"godwit.WithEngine(nethttp.Config{})", nethttp.Config{}},
-	{"godwit.WithEngine(h2.Config{})", h2.Config{}},
-}
-
-// steps are taken on each engine, in this order.
-var steps = []step{
-	{"A typed GET", typedGetCode, typedGet},
-	{"JSON there and back", jsonRoundTripCode, jsonRoundTrip},
-	{"Requests at the same time", parallelCode, parallel},
-	{"Many requests, a few at a time", boundedCode, bounded},
-	{"Upload of a form with a file", uploadCode, upload},
-	{"A redirect", redirectCode, redirect},
-	{"A timeout", timeoutCode, timeout},
-	{"A large download, streamed", downloadCode, download},
-	{"An error with status and body", failureCode, failure},
-	{"Server-sent events", eventsCode, events},
-	{"A WebSocket", webSocketCode, webSocket},
+var engines = []tour.Engine{
+	{Line: "godwit.WithEngine(cio.Config{})", Config: cio.Config{}},
+	{Line: "godwit.WithEngine(nethttp.Config{})", Config: nethttp.Config{}},
+	{Line: "godwit.WithEngine(h2.Config{})", Config: h2.Config{}},
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := tour(ctx)
+	err := run(ctx)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart failed:", err)
@@ -56,37 +38,27 @@ func main() {
 	}
 }
 
-// tour takes the steps on all engines, then the one that needs no server.
-func tour(ctx context.Context) error {
-	server, err := startServer()
+// run takes the steps on all engines, then the one that needs no server.
+func run(ctx context.Context) error {
+	handler, err := tour.Handler()
 	if err != nil {
 		return fmt.Errorf("start the local server: %w", err)
 	}
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
 	defer server.Close()
 	fmt.Printf("A tour of godwit. The server is local: %s\n", server.URL)
 	for _, e := range engines {
-		if err := onEngine(ctx, e.line, e.config, server.URL); err != nil {
-			return fmt.Errorf("engine %s: %w", e.config.Name(), err)
+		if err := tour.Take(ctx, e, server.URL); err != nil {
+			return err
 		}
 	}
-	fmt.Printf("\n== no server at all: %s\n", mockCode[0])
-	if err := (step{"A test against a mock engine", mockCode[1:], mocked}).take(ctx, 1, nil); err != nil {
+	if err := tour.Mock(ctx); err != nil {
 		return err
 	}
-	fmt.Println("\nEvery step held. Read examples/quickstart to see the whole code, and docs/ for more.")
+	fmt.Println("\nEvery step held. Read examples/quickstart/tour to see the whole code, and docs/ for more.")
 	return nil
-}
-
-// onEngine makes a client and takes all steps with it. This is all that choosing
-// an engine comes to.
-func onEngine(ctx context.Context, line string, config engine.Factory, serverURL string) error {
-	fmt.Printf("\n== c := godwit.New(%s, godwit.BaseURL(server))\n", line)
-	return godwit.Use(ctx, func(ctx context.Context, c *godwit.Client) error {
-		for i, s := range steps {
-			if err := s.take(ctx, i+1, c); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, godwit.WithEngine(config), godwit.BaseURL(serverURL))
 }

@@ -1,24 +1,19 @@
 package main
 
 import (
-	"bytes"
-	"crypto/sha256"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
-	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"sync"
 
 	h3 "github.com/quic-go/quic-go/http3"
-)
 
-// large is the body of the download.
-var large = bytes.Repeat([]byte("A godwit flies there and back. "), 16<<20/31)
+	"github.com/godwit-go/godwit"
+	"github.com/godwit-go/godwit/examples/quickstart/tour"
+)
 
 // server speaks HTTP/1.1 and HTTP/2 over TCP, and HTTP/3 over QUIC on the same
 // port, which it announces by Alt-Svc.
@@ -26,25 +21,13 @@ type server struct {
 	url   string
 	roots *x509.CertPool
 	close func()
-
-	mu    sync.Mutex // guards users
-	users map[int]User
 }
 
 func startServer() (*server, error) {
-	s := &server{users: make(map[int]User)}
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /users", s.add)
-	mux.HandleFunc("GET /users/{id}", s.get)
-	mux.Handle("GET /moved", http.RedirectHandler("/users/7", http.StatusFound))
-	mux.HandleFunc("GET /never", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	mux.HandleFunc("GET /large", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(large) })
-	mux.HandleFunc("POST /sum", func(w http.ResponseWriter, r *http.Request) {
-		h := sha256.New()
-		if _, err := io.Copy(h, r.Body); err == nil {
-			fmt.Fprintf(w, "%x", h.Sum(nil))
-		}
-	})
+	handler, err := tour.Handler()
+	if err != nil {
+		return nil, err
+	}
 	tcp, socket, err := listen()
 	if err != nil {
 		return nil, err
@@ -52,17 +35,17 @@ func startServer() (*server, error) {
 	_, port, _ := net.SplitHostPort(tcp.Listener.Addr().String())
 	tcp.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Alt-Svc", `h3=":`+port+`"; ma=3600`)
-		mux.ServeHTTP(w, r)
+		handler.ServeHTTP(w, r)
 	})
 	tcp.EnableHTTP2 = true
 	tcp.StartTLS()
-	quic := &h3.Server{Handler: mux, TLSConfig: &tls.Config{Certificates: tcp.TLS.Certificates}}
+	quic := &h3.Server{Handler: handler, TLSConfig: &tls.Config{Certificates: tcp.TLS.Certificates}}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_ = quic.Serve(socket)
 	}()
-	s.url, s.roots = tcp.URL, x509.NewCertPool()
+	s := &server{url: tcp.URL, roots: x509.NewCertPool()}
 	s.roots.AddCert(tcp.Certificate())
 	s.close = func() {
 		tcp.CloseClientConnections()
@@ -86,31 +69,14 @@ func listen() (tcp *httptest.Server, socket net.PacketConn, err error) {
 	return nil, nil, err
 }
 
-func (s *server) add(w http.ResponseWriter, r *http.Request) {
-	var u User
-	if err := json.NewDecoder(r.Body).Decode(&u); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	s.mu.Lock()
-	s.users[u.ID] = u
-	s.mu.Unlock()
-	answer(w, u)
-}
+// protocols counts responses.
+type protocols map[string]int
 
-func (s *server) get(w http.ResponseWriter, r *http.Request) {
-	id, err := strconv.Atoi(r.PathValue("id"))
-	s.mu.Lock()
-	u, ok := s.users[id]
-	s.mu.Unlock()
-	if err != nil || !ok {
-		http.NotFound(w, r)
-		return
-	}
-	answer(w, u)
-}
-
-func answer(w http.ResponseWriter, u User) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(u)
+func (p protocols) note() godwit.Option {
+	var mu sync.Mutex
+	return godwit.On(func(_ context.Context, e godwit.Received) {
+		mu.Lock()
+		defer mu.Unlock()
+		p[e.Response.Proto]++
+	})
 }

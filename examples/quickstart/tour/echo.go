@@ -1,4 +1,4 @@
-package main
+package tour
 
 import (
 	"bufio"
@@ -10,24 +10,39 @@ import (
 )
 
 // echo speaks WebSocket: it sends each message back until the client says
-// farewell.
+// farewell. The connection is taken over, or over HTTP/2 and HTTP/3 one stream of
+// it (RFC 8441, RFC 9220).
 func echo(w http.ResponseWriter, r *http.Request) {
-	conn, buf, err := http.NewResponseController(w).Hijack()
+	flow := http.NewResponseController(w)
+	if r.Method == http.MethodConnect {
+		w.WriteHeader(http.StatusOK)
+		flow.Flush()
+		echoFrames(bufio.NewReader(r.Body), func(frame []byte) {
+			w.Write(frame)
+			flow.Flush()
+		})
+		return
+	}
+	conn, buf, err := flow.Hijack()
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		http.Error(w, err.Error(), http.StatusNotImplemented)
 		return
 	}
 	defer conn.Close()
 	fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 		ws.Accept(r.Header.Get("Sec-WebSocket-Key")))
+	echoFrames(buf.Reader, func(frame []byte) { conn.Write(frame) })
+}
+
+func echoFrames(from *bufio.Reader, send func(frame []byte)) {
 	frames := ws.Receiver{Server: true}
 	for {
-		h, payload, err := readFrame(&frames, buf.Reader)
+		h, payload, err := readFrame(&frames, from)
 		if err != nil {
 			return
 		}
 		h.Masked = false
-		conn.Write(append(h.Append(nil), payload...))
+		send(append(h.Append(nil), payload...))
 		if h.Opcode == ws.Close {
 			return
 		}

@@ -1,4 +1,4 @@
-package main
+package tour
 
 import (
 	"bytes"
@@ -9,7 +9,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"sync"
 )
@@ -23,17 +22,16 @@ const (
 	noSuchUser = `{"type":"https://example.org/problems/no-such-user","title":"No such user","status":404,"detail":"nobody has this id","id":404}`
 )
 
-// server is the other side of the tour: plain net/http, nothing of godwit.
-type server struct {
-	*httptest.Server
-
+// site is the other side of the tour: plain net/http, nothing of godwit.
+type site struct {
 	mu      sync.Mutex // guards what follows
 	users   map[int]User
 	waiting chan struct{} // closed when the second one comes to /meet; nil = nobody waits
 }
 
-func startServer() (*server, error) {
-	s := &server{users: map[int]User{ada.ID: ada}}
+// Handler is what the server of a tour answers with.
+func Handler() (http.Handler, error) {
+	s := &site{users: map[int]User{ada.ID: ada}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /users/{id}", s.user)
 	mux.HandleFunc("POST /users", s.addUser)
@@ -45,20 +43,16 @@ func startServer() (*server, error) {
 	mux.HandleFunc("GET /never", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	mux.HandleFunc("GET /flight", flight)
 	mux.HandleFunc("GET /echo", echo)
+	mux.HandleFunc("CONNECT /echo", echo)
 	large, err := largeFile()
 	if err != nil {
 		return nil, err
 	}
 	mux.HandleFunc("GET /large", large)
-	s.Server = httptest.NewUnstartedServer(mux)
-	s.Config.Protocols = new(http.Protocols)
-	s.Config.Protocols.SetHTTP1(true)
-	s.Config.Protocols.SetUnencryptedHTTP2(true)
-	s.Start()
-	return s, nil
+	return mux, nil
 }
 
-func (s *server) user(w http.ResponseWriter, r *http.Request) {
+func (s *site) user(w http.ResponseWriter, r *http.Request) {
 	id, err := strconv.Atoi(r.PathValue("id"))
 	s.mu.Lock()
 	user, ok := s.users[id]
@@ -72,7 +66,7 @@ func (s *server) user(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, user)
 }
 
-func (s *server) addUser(w http.ResponseWriter, r *http.Request) {
+func (s *site) addUser(w http.ResponseWriter, r *http.Request) {
 	var user User
 	if err := json.NewDecoder(r.Body).Decode(&user); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -86,7 +80,7 @@ func (s *server) addUser(w http.ResponseWriter, r *http.Request) {
 }
 
 // meet answers when two requests wait here.
-func (s *server) meet(w http.ResponseWriter, r *http.Request) {
+func (s *site) meet(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	both := s.waiting
 	if both == nil {

@@ -1,4 +1,4 @@
-package main
+package tour
 
 import (
 	"context"
@@ -18,7 +18,7 @@ var webSocketCode = []string{
 func webSocket(ctx context.Context, c *godwit.Client) (string, error) {
 	conn, err := websocket.Dial(ctx, c, "/echo")
 	if _, ok := errors.AsType[*godwit.UnsupportedError](err); ok {
-		return "net/http's server takes none by HTTP/2, and the error says so", nil
+		return "this server takes none by HTTP/2, and the error says so", nil
 	}
 	if err != nil {
 		return "", err
