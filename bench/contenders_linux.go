@@ -19,13 +19,16 @@ func (c contender) takesPart(in cell) bool {
 	if speaksH2 := strings.HasPrefix(c.name, "h2-"); speaksH2 || in.kind.isH2() {
 		return speaksH2 && in.kind.isH2()
 	}
+	if pipes(c.name) || in.kind == kindPipeline {
+		return pipes(c.name) && in.kind == kindPipeline
+	}
 	if speaksWS := strings.HasPrefix(c.name, "ws-"); speaksWS || in.kind.isWS() {
 		return speaksWS && in.kind.isWS()
 	}
 	return !c.variant || !in.tls && (in.kind == kindGet || in.kind == kindJSON)
 }
 
-var contenders = slices.Concat(httpContenders, wsContenders, h2Contenders)
+var contenders = slices.Concat(httpContenders, pipelineContenders, wsContenders, h2Contenders)
 
 var httpContenders = []contender{
 	{"floor", "no client: prebaked bytes on a net.Conn, or on crypto/tls", makeFloor, false},
@@ -64,7 +67,7 @@ type cell struct {
 	nginx bool // answered by nginx
 }
 
-var cells = slices.Concat(httpCells, wsCells, h2Cells)
+var cells = slices.Concat(httpCells, pipelineCells, wsCells, h2Cells)
 
 var httpCells = []cell{
 	{"get-1", "GET 100 B, 1 connection", kindGet, false, 1, false},

@@ -17,7 +17,7 @@ type target struct {
 	limit   float64
 }
 
-var targets = slices.Concat(httpTargets, wsTargets, h2Targets)
+var targets = slices.Concat(httpTargets, pipelineTargets, wsTargets, h2Targets)
 
 var httpTargets = []target{
 	{"engine, small GET, 1 connection: CPU", "get-1", "cio", cpu, "nethttp-timeout", 0.62},
