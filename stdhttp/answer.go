@@ -7,10 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/header"
@@ -30,7 +33,9 @@ type answer struct {
 	status    int         // 0 = WriteHeader was not called
 	sent      http.Header // fields when it was
 	length    int64       // as announced by the handler, -1 = not
-	written   int64
+	written   int64       // of the body, as far as it was accepted
+	refused   bool        // more than length was written
+	broken    error       // why the client did not get all of it
 	held      []byte
 	committed bool // the client has the head
 	hijacked  bool
@@ -41,6 +46,7 @@ var (
 	_ http.Flusher        = (*answer)(nil)
 	_ http.Hijacker       = (*answer)(nil)
 	_ io.StringWriter     = (*answer)(nil)
+	_ io.ReaderFrom       = (*answer)(nil)
 )
 
 // Header returns the fields; see http.ResponseWriter.
@@ -63,13 +69,15 @@ func (w *answer) WriteHeader(status int) {
 	}
 	w.status, w.sent, w.length = status, w.fields.Clone(), -1
 	if given := w.sent.Get("Content-Length"); given != "" {
-		n, err := strconv.ParseInt(given, 10, 64)
-		if err != nil || n < 0 {
-			w.sent.Del("Content-Length")
-		} else {
+		if n, err := strconv.ParseInt(given, 10, 64); err == nil && n >= 0 {
 			w.length = n
-		}
+		} // else it is left out by commit
 	}
+}
+
+// bodyAllowed reports whether the status can have a body.
+func (w *answer) bodyAllowed() bool {
+	return w.status != http.StatusNoContent && w.status != http.StatusNotModified && w.status != http.StatusSwitchingProtocols
 }
 
 // Write writes a part of the body; see http.ResponseWriter.
@@ -83,28 +91,56 @@ func (w *answer) Write(p []byte) (int, error) {
 	switch {
 	case len(p) == 0:
 		return 0, nil
-	case w.status == http.StatusNoContent, w.status == http.StatusNotModified, w.status == http.StatusSwitchingProtocols:
+	case !w.bodyAllowed():
 		return 0, http.ErrBodyNotAllowed
-	}
-	w.written += int64(len(p))
-	if w.length >= 0 && w.written > w.length {
+	case w.refused, w.length >= 0 && w.written+int64(len(p)) > w.length:
+		w.refused = true
 		return 0, http.ErrContentLength
 	}
-	if !w.committed {
-		w.held = append(w.held, p...)
-		if len(w.held) <= bufferSize {
-			return len(p), nil
-		}
-		return len(p), w.FlushError()
+	if w.committed {
+		n, err := w.pass(p)
+		w.written += int64(n)
+		return n, err
 	}
+	w.held = append(w.held, p...)
+	w.written += int64(len(p))
+	if len(w.held) <= bufferSize {
+		return len(p), nil
+	}
+	return len(p), w.FlushError()
+}
+
+// pass gives the client a part of the body.
+func (w *answer) pass(p []byte) (int, error) {
 	if w.request.Method == http.MethodHead {
 		return len(p), nil
 	}
-	return w.serving.body.Write(p)
+	n, err := w.serving.body.Write(p)
+	if err != nil && w.broken == nil {
+		w.broken = err
+	}
+	return n, err
 }
 
 // WriteString is Write.
 func (w *answer) WriteString(s string) (int, error) { return w.Write([]byte(s)) }
+
+// ReadFrom writes what it reads.
+func (w *answer) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{w}, r)
+}
+
+// SetReadDeadline and SetWriteDeadline are for http.ResponseController.
+func (w *answer) SetReadDeadline(at time.Time) error {
+	w.serving.upload.setDeadline(at)
+	return nil
+}
+
+// SetWriteDeadline makes writes that wait fail at a time; zero = never.
+func (w *answer) SetWriteDeadline(at time.Time) error {
+	w.serving.body.setDeadline(&w.serving.body.writes, at)
+	return nil
+}
 
 // Flush gives the client what there is.
 func (w *answer) Flush() { w.FlushError() }
@@ -120,10 +156,10 @@ func (w *answer) FlushError() error {
 	w.commit(false)
 	held := w.held
 	w.held = nil
-	if len(held) == 0 || w.request.Method == http.MethodHead {
+	if len(held) == 0 {
 		return nil
 	}
-	_, err := w.serving.body.Write(held)
+	_, err := w.pass(held)
 	return err
 }
 
@@ -140,15 +176,24 @@ func (w *answer) finish() {
 	}
 	whole := !w.committed
 	w.commit(true)
-	if whole && w.request.Method != http.MethodHead {
-		w.serving.body.Write(w.held)
+	if whole {
+		w.pass(w.held)
 	}
 	w.serving.setTrailer(w.trailers())
-	if w.length > w.written && w.request.Method != http.MethodHead {
-		w.serving.body.end(fmt.Errorf("the handler wrote %d bytes of %d: %w", w.written, w.length, io.ErrUnexpectedEOF))
-		return
+	w.serving.body.end(w.fault())
+}
+
+// fault returns io.EOF, or why the body is not what the head announces.
+func (w *answer) fault() error {
+	switch {
+	case w.request.Method == http.MethodHead, !w.bodyAllowed():
+		return io.EOF
+	case w.length >= 0 && w.length != w.written:
+		return fmt.Errorf("the handler wrote %d bytes of %d: %w", w.written, w.length, io.ErrUnexpectedEOF)
+	case w.broken != nil:
+		return fmt.Errorf("the handler could not write all of its answer: %w: %w", io.ErrUnexpectedEOF, w.broken)
 	}
-	w.serving.body.end(io.EOF)
+	return io.EOF
 }
 
 // abort ends an answer that will not be whole.
@@ -164,28 +209,15 @@ func (w *answer) commit(whole bool) {
 		return
 	}
 	w.committed = true
-	h := w.sent
-	bodyless := w.status == http.StatusNoContent || w.status == http.StatusNotModified
-	head := w.request.Method == http.MethodHead
 	trailers := w.hasTrailers()
-	if whole && w.length < 0 && !bodyless && !trailers && (!head || len(w.held) > 0) {
-		w.length = w.written
-		h.Set("Content-Length", strconv.FormatInt(w.length, 10))
+	length, err := w.frame(whole && !trailers)
+	if err != nil {
+		w.abort(err)
+		return
 	}
-	if _, given := h["Content-Type"]; !given && len(w.held) > 0 && h.Get("Content-Encoding") == "" {
-		h.Set("Content-Type", http.DetectContentType(w.held))
-	}
+	h := w.sent
 	if _, given := h["Date"]; !given {
 		h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	}
-	length := w.length
-	switch {
-	case w.status == http.StatusNoContent:
-		h.Del("Content-Length")
-		length = 0
-	case bodyless: // it is what the handler says of the body that is not there
-	case length < 0 && !head:
-		h["Transfer-Encoding"] = []string{"chunked"}
 	}
 	for name := range h {
 		if strings.HasPrefix(name, http.TrailerPrefix) {
@@ -200,11 +232,63 @@ func (w *answer) commit(whole bool) {
 	if trailers || length < 0 {
 		resp.Trailer = x.getTrailer
 	}
-	if w.status == http.StatusSwitchingProtocols {
-		w.abort(&engine.ProtocolError{Reason: "the handler answered 101 without Hijack", Section: "RFC 9110 §15.2.2"})
-		return
-	}
 	x.answered(resp, nil)
+}
+
+// frame sets the fields that frame the body, and its type, by the rules of
+// http.Server, and returns its length. whole tells that all of it is held, and no
+// trailers follow.
+func (w *answer) frame(whole bool) (int64, error) {
+	h, coding, head := w.sent, w.sent.Get("Transfer-Encoding"), w.request.Method == http.MethodHead
+	switch {
+	case w.status == http.StatusSwitchingProtocols:
+		return 0, &engine.ProtocolError{Reason: "the handler answered 101 without Hijack", Section: "RFC 9110 §15.2.2"}
+	case w.serving.body.late():
+		return 0, fmt.Errorf("the handler's write deadline passed: %w: %w", io.ErrUnexpectedEOF, os.ErrDeadlineExceeded)
+	case w.bodyAllowed():
+	default:
+		h.Del("Content-Length")
+		h.Del("Transfer-Encoding")
+		if w.status == http.StatusNotModified {
+			h.Del("Content-Type")
+		}
+		return 0, nil
+	}
+	if _, given := h["Content-Type"]; !given && len(w.held) > 0 && h.Get("Content-Encoding") == "" && coding == "" {
+		h.Set("Content-Type", http.DetectContentType(w.held))
+	}
+	if h["Content-Length"] == nil && whole && coding == "" && (!head || len(w.held) > 0) {
+		w.length = w.written
+		h.Set("Content-Length", strconv.FormatInt(w.length, 10))
+	}
+	h.Del("Transfer-Encoding")
+	length := w.length
+	if coding != "" && coding != "identity" {
+		length = -1
+	}
+	switch {
+	case length >= 0:
+		return length, plainLength(h["Content-Length"])
+	case head:
+		h.Del("Content-Length")
+	case coding == "identity":
+		h.Del("Content-Length")
+		h.Set("Connection", "close")
+	default:
+		h.Del("Content-Length")
+		h.Set("Transfer-Encoding", "chunked")
+	}
+	return -1, nil
+}
+
+// plainLength refuses what http.Server would send and no client takes.
+func plainLength(values []string) error {
+	for _, v := range values {
+		if _, err := strconv.ParseUint(v, 10, 63); err != nil || v != values[0] {
+			return &engine.ProtocolError{Reason: fmt.Sprintf("the handler set Content-Length %q", values), Section: "RFC 9110 §8.6"}
+		}
+	}
+	return nil
 }
 
 // hasTrailers reports whether trailers are announced or given already.
@@ -225,8 +309,9 @@ func (w *answer) trailers() header.Header {
 	h := make(http.Header)
 	for _, list := range w.sent["Trailer"] {
 		for _, name := range header.SplitList(list) {
-			name = http.CanonicalHeaderKey(name)
-			h[name] = append([]string(nil), w.fields[name]...)
+			if name = http.CanonicalHeaderKey(name); httpguts.ValidTrailerHeader(name) {
+				h[name] = append([]string(nil), w.fields[name]...)
+			}
 		}
 	}
 	for name, values := range w.fields {
@@ -237,17 +322,22 @@ func (w *answer) trailers() header.Header {
 	return ordered(h)
 }
 
-// ordered returns the fields by name.
+var newlines = strings.NewReplacer("\n", " ", "\r", " ")
+
+// ordered returns the fields by name. Like http.Server it leaves out those whose
+// name is none, and makes spaces of newlines.
 func ordered(h http.Header) header.Header {
 	names := make([]string, 0, len(h))
 	for name := range h {
-		names = append(names, name)
+		if httpguts.ValidHeaderFieldName(name) {
+			names = append(names, name)
+		}
 	}
 	slices.Sort(names)
 	var fields []header.Field
 	for _, name := range names {
 		for _, v := range h[name] {
-			fields = append(fields, header.Field{Name: name, Value: trim(v)})
+			fields = append(fields, header.Field{Name: name, Value: trim(newlines.Replace(v))})
 		}
 	}
 	return header.Of(fields)
@@ -263,13 +353,11 @@ func (w *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, errors.New("stdhttp: Hijack after the head was sent")
 	}
 	w.hijacked = true
-	w.serving.upload.stop()
-	client, server := newPipe()
+	conn := w.serving.hijack()
 	if w.status != 0 { // WriteHeader was called
-		fmt.Fprintf(server, "HTTP/1.1 %03d %s\r\n", w.status, http.StatusText(w.status))
-		w.sent.Write(server)
-		server.Write(append([]byte("\r\n"), w.held...))
+		fmt.Fprintf(conn, "HTTP/1.1 %03d %s\r\n", w.status, http.StatusText(w.status))
+		w.sent.Write(conn)
+		conn.Write(append([]byte("\r\n"), w.held...))
 	}
-	w.serving.engine.shared.Start(func() { w.serving.readHijacked(client) })
-	return server, bufio.NewReadWriter(bufio.NewReader(server), bufio.NewWriter(server)), nil
+	return conn, bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn)), nil
 }

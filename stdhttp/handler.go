@@ -17,9 +17,12 @@ import (
 //
 // h runs in a goroutine of its own, as in http.Server, and sees what it would see
 // there: a request with RequestURI, Host and a body that streams, a
-// ResponseWriter that is an http.Flusher and an http.Hijacker, 1xx responses,
-// trailers. The request's context ends when the client's call does or when h
-// returns; it holds no values of the caller's. A handler that is slow to be read
+// ResponseWriter that is an http.Flusher, an http.Hijacker and an io.ReaderFrom
+// and has the deadlines of http.ResponseController, 1xx responses, trailers. The
+// request's context ends when the client's call does or when h returns; of values
+// it holds those of http.ServerContextKey and http.LocalAddrContextKey, and none of
+// the caller's. A read deadline closes the request's body when it is reached; what
+// was read of it stays. A handler that is slow to be read
 // is held up after 64 KiB. One that panics before its answer began fails the
 // exchange with an error that holds the panic; later it cuts the body off,
 // io.ErrUnexpectedEOF. What it panics with goes nowhere else.
@@ -62,7 +65,7 @@ func (f handlerFactory) NewEngine(shared engine.Config) (engine.Engine, error) {
 			return nil, unsupported(option.what)
 		}
 	}
-	return &handlerEngine{handler: f.handler, shared: shared}, nil
+	return &handlerEngine{handler: f.handler, shared: shared, server: &http.Server{Handler: f.handler}}, nil
 }
 
 func unsupported(what engine.Capabilities) error {
@@ -73,6 +76,7 @@ func unsupported(what engine.Capabilities) error {
 type handlerEngine struct {
 	handler http.Handler
 	shared  engine.Config
+	server  *http.Server // for http.ServerContextKey; it serves nothing
 	closed  atomic.Bool
 }
 

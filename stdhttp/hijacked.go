@@ -7,18 +7,68 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httputil"
 	"strings"
+	"sync"
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/header"
 	"github.com/godwit-go/godwit/internal/ctxerr"
 )
 
+// hijack gives the handler a connection, the other end of which is read here and
+// gets what is left of the request's body.
+func (x *serving) hijack() (handlers *conn) {
+	client, handlers := newPipe()
+	f := &feed{serving: x, to: client, done: make(chan struct{})}
+	if x.upload.mayFlow() {
+		f.start()
+	}
+	x.engine.shared.Start(func() { x.readHijacked(client, f) })
+	return handlers
+}
+
+// feed writes the rest of a request's body as it would stand on the wire.
+type feed struct {
+	serving *serving
+	to      *conn
+	once    sync.Once
+	done    chan struct{} // closed when nothing more will be written
+}
+
+// start begins, once.
+func (f *feed) start() {
+	f.once.Do(func() { f.serving.engine.shared.Start(f.run) })
+}
+
+// skip is start if it turns out that the body is not wanted.
+func (f *feed) skip() { f.once.Do(func() { close(f.done) }) }
+
+func (f *feed) run() {
+	defer close(f.done)
+	u := f.serving.upload
+	var err error
+	if u.length >= 0 {
+		_, err = io.Copy(struct{ io.Writer }{f.to}, struct{ io.Reader }{u})
+	} else {
+		chunks := httputil.NewChunkedWriter(f.to)
+		if _, err = io.Copy(chunks, struct{ io.Reader }{u}); err == nil {
+			chunks.Close()
+			u.into.Write(f.to)
+			_, err = io.WriteString(f.to, "\r\n")
+		}
+	}
+	if err != nil {
+		u.stop()
+	}
+}
+
 // readHijacked reads the response that a handler writes by itself.
-func (x *serving) readHijacked(c *conn) {
+func (x *serving) readHijacked(c *conn, f *feed) {
 	untie := context.AfterFunc(x.ctx, func() { c.Close() })
 	br := bufio.NewReader(c)
-	resp, err := x.readResponse(br)
+	resp, err := x.readResponse(br, f)
+	f.skip()
 	if err == nil && resp.StatusCode == http.StatusSwitchingProtocols && x.req.Protocol == "" {
 		err = &engine.ProtocolError{Reason: "101 without a request to upgrade", Section: "RFC 9110 §15.2.2"}
 	}
@@ -42,7 +92,7 @@ func (x *serving) readHijacked(c *conn) {
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols || x.req.Method == http.MethodConnect && resp.StatusCode/100 == 2 {
 		out.ContentLength, out.Body = 0, http.NoBody
-		out.Upgraded = &raw{conn: c, early: br, serving: x, untie: untie}
+		out.Upgraded = &raw{conn: c, early: br, serving: x, untie: untie, feed: f}
 		x.answered(out, nil)
 		return
 	}
@@ -56,7 +106,7 @@ func (x *serving) readHijacked(c *conn) {
 }
 
 // readResponse reads up to the final response.
-func (x *serving) readResponse(br *bufio.Reader) (*http.Response, error) {
+func (x *serving) readResponse(br *bufio.Reader, f *feed) (*http.Response, error) {
 	for {
 		resp, err := http.ReadResponse(br, &http.Request{Method: x.req.Method})
 		if err != nil || resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
@@ -64,6 +114,9 @@ func (x *serving) readResponse(br *bufio.Reader) (*http.Response, error) {
 		}
 		if err := x.received1xx(resp.StatusCode, ordered(resp.Header)); err != nil {
 			return nil, err
+		}
+		if resp.StatusCode == http.StatusContinue {
+			f.start()
 		}
 	}
 }
@@ -90,9 +143,22 @@ type raw struct {
 	early   *bufio.Reader // may hold bytes that came with the head
 	serving *serving
 	untie   func() bool
+	feed    *feed
 }
 
 func (r *raw) Read(p []byte) (int, error) { return r.early.Read(p) }
+
+// Write writes behind the request's body.
+func (r *raw) Write(p []byte) (int, error) {
+	<-r.feed.done
+	return r.conn.Write(p)
+}
+
+// CloseWrite ends what the handler reads, behind the request's body.
+func (r *raw) CloseWrite() error {
+	<-r.feed.done
+	return r.conn.CloseWrite()
+}
 
 // Close closes the connection.
 func (r *raw) Close() error {

@@ -15,6 +15,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/engine/nethttp"
 	"github.com/godwit-go/godwit/plugins/retry"
 	"github.com/godwit-go/godwit/stdhttp"
 )
@@ -226,29 +228,45 @@ func TestResponseFirst(t *testing.T) {
 }
 
 func TestCloseIdleConnections(t *testing.T) {
-	var open atomic.Int32
-	gone := make(chan struct{}, 10)
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		switch state {
-		case http.StateNew:
-			open.Add(1)
-		case http.StateClosed:
-			open.Add(-1)
-			gone <- struct{}{}
-		}
+	for _, e := range append(slices.Clone(engines), named{nethttp.Config{}}) {
+		t.Run(fmt.Sprintf("%T", e), func(t *testing.T) {
+			var open atomic.Int32
+			gone := make(chan struct{}, 10)
+			s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+				switch state {
+				case http.StateNew:
+					open.Add(1)
+				case http.StateClosed:
+					open.Add(-1)
+					gone <- struct{}{}
+				}
+			}
+			s.Start()
+			defer s.Close()
+			c := stdhttp.Client(newClient(t, e))
+			resp, err := c.Get(s.URL)
+			mustRead(t, resp, err)
+			if open.Load() != 1 {
+				t.Fatalf("%d connections are open", open.Load())
+			}
+			c.CloseIdleConnections()
+			within(t, "the end of the idle connection", gone)
+		})
 	}
-	s.Start()
-	defer s.Close()
-	c := stdhttp.Client(newClient(t, engines[0]))
-	resp, err := c.Get(s.URL)
-	mustRead(t, resp, err)
-	if open.Load() != 1 {
-		t.Fatalf("%d connections are open", open.Load())
-	}
-	c.CloseIdleConnections()
-	within(t, "the end of the idle connection", gone)
 }
+
+// named makes engines whose method has net/http's name.
+type named struct{ engine.Factory }
+
+func (f named) NewEngine(c engine.Config) (engine.Engine, error) {
+	e, err := f.Factory.NewEngine(c)
+	return namedEngine{e}, err
+}
+
+type namedEngine struct{ engine.Engine }
+
+func (e namedEngine) CloseIdleConnections() { e.Engine.(interface{ CloseIdle() }).CloseIdle() }
 
 func TestUnixSocketAsHost(t *testing.T) {
 	onEngines(t, func(t *testing.T, rt http.RoundTripper) {

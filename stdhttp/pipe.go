@@ -91,6 +91,13 @@ func (h *half) Write(p []byte) (int, error) {
 	}
 }
 
+// late reports whether the deadline of writes has passed.
+func (h *half) late() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.writes.passed()
+}
+
 // end is the writer's: err follows what was written.
 func (h *half) end(err error) {
 	h.mu.Lock()

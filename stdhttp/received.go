@@ -7,9 +7,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine"
@@ -38,7 +41,8 @@ func (x *serving) serverRequest() (*http.Request, error) {
 	}
 	r.Close = httpHas(r.Header["Connection"], "close")
 	if req.Protocol != "" {
-		r.Header["Connection"], r.Header["Upgrade"] = []string{"Upgrade"}, []string{req.Protocol}
+		r.Header["Upgrade"] = []string{req.Protocol}
+		r.Header["Connection"] = append(slices.Clip(r.Header["Connection"]), "Upgrade")
 	}
 	if req.URL.Scheme == "https" {
 		r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: req.URL.Hostname()}
@@ -48,7 +52,7 @@ func (x *serving) serverRequest() (*http.Request, error) {
 	case -1:
 		r.TransferEncoding = []string{"chunked"}
 	case 0:
-		if strings.Contains("POST PUT PATCH", req.Method) {
+		if req.Method == "POST" || req.Method == "PUT" || req.Method == "PATCH" {
 			r.Header["Content-Length"] = []string{"0"}
 		}
 	default:
@@ -73,22 +77,23 @@ func (x *serving) serverRequest() (*http.Request, error) {
 
 // received is the request's body as the handler reads it.
 type received struct {
-	serving   *serving
-	content   content.Content
-	length    int64
-	names     []string
-	trailer   func() header.Header
-	into      http.Header
-	expecting bool // the body waits for the handler's first read
+	serving *serving
+	content content.Content
+	length  int64
+	names   []string
+	trailer func() header.Header
+	into    http.Header
 
 	reading sync.Mutex // one Read at a time
 
-	mu     sync.Mutex // guards what follows
-	source io.ReadCloser
-	read   int64
-	ended  bool  // the client has nothing more to send
-	err    error // of all further reads
-	fault  error // the sender's
+	mu        sync.Mutex // guards what follows
+	expecting bool       // the body waits for the handler's first read
+	source    io.ReadCloser
+	read      int64
+	ended     bool  // the client has nothing more to send
+	err       error // of all further reads
+	fault     error // the sender's
+	deadline  *time.Timer
 }
 
 func newReceived(x *serving) *received {
@@ -202,12 +207,12 @@ func (u *received) fail(err error) {
 // ready opens the body if that is still to be done.
 func (u *received) ready() error {
 	u.mu.Lock()
-	err, opened := u.err, u.source != nil || u.content == nil
+	err, opened, expecting := u.err, u.source != nil || u.content == nil, u.expecting
 	u.mu.Unlock()
 	if err != nil || opened {
 		return err
 	}
-	if u.expecting {
+	if expecting {
 		if err := u.serving.received1xx(http.StatusContinue, header.Header{}); err != nil {
 			return err
 		}
@@ -266,12 +271,18 @@ func (u *received) Close() error {
 var errUnread = errors.New("stdhttp: the handler did not read the body to its end")
 
 // stop ends the reading.
-func (u *received) stop() {
+func (u *received) stop() { u.stopBy(http.ErrBodyReadAfterClose) }
+
+func (u *received) stopBy(err error) {
 	u.mu.Lock()
 	source, ended := u.source, u.ended || u.content == nil
 	u.source, u.ended = nil, true
 	if u.err == nil {
-		u.err = http.ErrBodyReadAfterClose
+		u.err = err
+	}
+	if u.deadline != nil {
+		u.deadline.Stop()
+		u.deadline = nil
 	}
 	u.mu.Unlock()
 	if source != nil {
@@ -280,6 +291,30 @@ func (u *received) stop() {
 	if !ended {
 		u.done(errUnread)
 	}
+}
+
+// setDeadline makes reads fail at a time, also one that waits then, whose source
+// is closed; zero = never.
+func (u *received) setDeadline(at time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.deadline != nil {
+		u.deadline.Stop()
+		u.deadline = nil
+	}
+	if !at.IsZero() && !u.ended && u.content != nil {
+		u.deadline = time.AfterFunc(time.Until(at), func() { u.stopBy(os.ErrDeadlineExceeded) })
+	}
+}
+
+// mayFlow reports whether the sender has leave to send, and gives it: from here on
+// it is the handler who writes 100 Continue.
+func (u *received) mayFlow() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	waits := u.expecting && u.source == nil && !u.ended
+	u.expecting = false
+	return !waits
 }
 
 func (u *received) failure() error {

@@ -45,7 +45,7 @@ func (x *exchange) prepare(c *godwit.Client) (*godwit.Request, error) {
 		}
 		host = u.Host
 	}
-	protocol := r.Header.Get("Upgrade")
+	protocol := upgradeOf(r.Header)
 	if protocol != "" {
 		opts = append(opts, godwit.Upgrade(protocol))
 	}
@@ -61,11 +61,31 @@ func (x *exchange) prepare(c *godwit.Client) (*godwit.Request, error) {
 	}
 	if hooks := httptrace.ContextClientTrace(r.Context()); hooks != nil {
 		opts = append(opts, x.traced(hooks, c)...)
+	} else {
+		opts = append(opts, x.watched())
 	}
-	if len(opts) > 0 {
-		req.With(opts...)
-	}
+	req.With(opts...)
 	return req, nil
+}
+
+// upgradeOf returns the protocol that a request with these fields asks to switch
+// to: the first of Upgrade if Connection names that field, else "".
+func upgradeOf(h http.Header) string {
+	if !hasToken(h["Connection"], "Upgrade") {
+		return ""
+	}
+	first, _, _ := strings.Cut(h.Get("Upgrade"), ",")
+	return trim(first)
+}
+
+func hasToken(values []string, token string) bool {
+	return httpguts.HeaderValuesContainsToken(values, token)
+}
+
+// withoutToken returns a list without a token.
+func withoutToken(list, token string) string {
+	rest := slices.DeleteFunc(header.SplitList(list), func(one string) bool { return strings.EqualFold(one, token) })
+	return strings.Join(rest, ", ")
 }
 
 func or[T comparable](v, fallback T) T {
@@ -215,7 +235,7 @@ func withoutZone(host string) string {
 }
 
 // fields returns the fields in the order in which net/http writes them. What
-// frames the body is the engine's.
+// frames the body is the engine's, as are Upgrade and the token for it.
 func (x *exchange) fields(host string, u *url.URL, upgrading bool) header.Header {
 	r := x.request
 	fields := make([]header.Field, 0, len(r.Header)+4)
@@ -229,18 +249,23 @@ func (x *exchange) fields(host string, u *url.URL, upgrading bool) header.Header
 	if agent != "" {
 		fields = append(fields, header.Field{Name: "User-Agent", Value: agent})
 	}
-	if r.Close && !upgrading && !httpguts.HeaderValuesContainsToken(r.Header["Connection"], "close") {
+	if r.Close && !hasToken(r.Header["Connection"], "close") {
 		fields = append(fields, header.Field{Name: "Connection", Value: "close"})
 	}
 	names := make([]string, 0, len(r.Header))
 	for name := range r.Header {
-		if !notCopied(name, upgrading) {
+		if !notCopied(name) {
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
 	for _, name := range names {
 		for _, v := range r.Header[name] {
+			if upgrading && name == "Connection" {
+				if v = withoutToken(v, "Upgrade"); v == "" {
+					continue
+				}
+			}
 			fields = append(fields, header.Field{Name: name, Value: trim(v)})
 		}
 	}
@@ -250,14 +275,11 @@ func (x *exchange) fields(host string, u *url.URL, upgrading bool) header.Header
 	return header.Of(fields)
 }
 
-// notCopied reports fields that net/http takes from elsewhere, or that an
-// upgrading engine writes.
-func notCopied(name string, upgrading bool) bool {
+// notCopied reports fields that net/http takes from elsewhere, or the engine writes.
+func notCopied(name string) bool {
 	switch http.CanonicalHeaderKey(name) {
 	case "Host", "User-Agent", "Content-Length", "Transfer-Encoding", "Trailer", "Upgrade":
 		return true
-	case "Connection":
-		return upgrading
 	}
 	return false
 }
@@ -293,7 +315,7 @@ func (x *exchange) content() (content.Content, error) {
 		return nil, nil // it goes into the tunnel
 	}
 	length := r.ContentLength
-	forced := len(r.TransferEncoding) > 0 && r.TransferEncoding[0] != "identity"
+	forced := len(r.TransferEncoding) > 0 && r.TransferEncoding[0] == "chunked"
 	if length == 0 || forced {
 		length = -1
 	}
@@ -326,8 +348,7 @@ func trailerNames(h http.Header) ([]string, error) {
 	names := make([]string, 0, len(h))
 	for name := range h {
 		name = http.CanonicalHeaderKey(name)
-		switch name {
-		case "Transfer-Encoding", "Trailer", "Content-Length":
+		if framesMessages(name) {
 			return nil, fmt.Errorf("invalid Trailer key %q", name)
 		}
 		names = append(names, name)
@@ -339,7 +360,7 @@ func trailerNames(h http.Header) ([]string, error) {
 func trailerFields(h http.Header) (fields header.Header) {
 	for name, values := range h {
 		for _, v := range values {
-			fields.Add(name, strings.NewReplacer("\n", " ", "\r", " ").Replace(trim(v)))
+			fields.Add(name, trim(newlines.Replace(v)))
 		}
 	}
 	return fields

@@ -1,6 +1,7 @@
 package stdhttp
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -12,8 +13,8 @@ import (
 	"github.com/godwit-go/godwit/header"
 )
 
-// response makes net/http's response of the client's.
-func (x *exchange) response(from *godwit.Response) *http.Response {
+// response makes net/http's response of the client's. An error leaves that open.
+func (x *exchange) response(from *godwit.Response) (*http.Response, error) {
 	code := int(from.Status)
 	resp := &http.Response{
 		StatusCode: code, Proto: from.Proto, Header: canonical(from.Header), ContentLength: from.ContentLength,
@@ -28,7 +29,12 @@ func (x *exchange) response(from *godwit.Response) *http.Response {
 	if resp.ProtoMajor == 1 {
 		x.frame(resp)
 	}
-	announceTrailers(resp)
+	if err := announceTrailers(resp); err != nil {
+		return nil, err
+	}
+	if resp.ProtoMajor >= 2 {
+		x.measure(resp)
+	}
 	if resp.Header.Get("Pragma") == "no-cache" && resp.Header["Cache-Control"] == nil {
 		resp.Header["Cache-Control"] = []string{"no-cache"} // as net/http does for HTTP/1.0 servers
 	}
@@ -42,7 +48,7 @@ func (x *exchange) response(from *godwit.Response) *http.Response {
 	default:
 		x.attachBody(resp, from)
 	}
-	return resp
+	return resp, nil
 }
 
 // canonical returns the fields with their names in net/http's form.
@@ -95,22 +101,46 @@ func (x *exchange) frame(resp *http.Response) {
 	}
 }
 
+// measure sets the length as net/http has it of HTTP/2, where it is known if the
+// head is the end of the stream: it is of a 304, and not if trailers follow.
+func (x *exchange) measure(resp *http.Response) {
+	switch {
+	case resp.Header["Content-Length"] != nil, x.request.Method == http.MethodHead:
+	case resp.StatusCode == http.StatusNotModified:
+		resp.ContentLength = 0
+	case len(resp.Trailer) > 0:
+		resp.ContentLength = -1
+	}
+}
+
 // announceTrailers makes the keys of Trailer of the field of that name.
-func announceTrailers(resp *http.Response) {
+func announceTrailers(resp *http.Response) error {
 	if resp.ProtoMajor == 1 && len(resp.TransferEncoding) == 0 {
-		return
+		return nil
 	}
 	announced, ok := resp.Header["Trailer"]
 	if !ok {
-		return
+		return nil
 	}
 	delete(resp.Header, "Trailer")
-	resp.Trailer = make(http.Header)
 	for _, list := range announced {
 		for _, name := range header.SplitList(list) {
-			resp.Trailer[http.CanonicalHeaderKey(strings.TrimSpace(name))] = nil
+			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
+			if framesMessages(name) && resp.ProtoMajor == 1 {
+				return fmt.Errorf("net/http: bad trailer key %q", name)
+			}
+			if resp.Trailer == nil {
+				resp.Trailer = make(http.Header)
+			}
+			resp.Trailer[name] = nil
 		}
 	}
+	return nil
+}
+
+// framesMessages reports fields that must not stand in a trailer.
+func framesMessages(name string) bool {
+	return name == "Transfer-Encoding" || name == "Trailer" || name == "Content-Length"
 }
 
 // bodiless reports whether there is nothing to read: neither a body nor trailers.

@@ -26,11 +26,32 @@ func canonicalNames(engine string, std, ours *outcome) {
 	}
 }
 
-// bothEOFs: ours Is io.ErrUnexpectedEOF, too.
-func bothEOFs(_ string, std, ours *outcome) {
-	if std.Err == "EOF" || std.Err == "unexpected EOF" {
-		std.Err = "EOF, unexpected EOF"
+// upgradeFields: the engine writes a token Upgrade of its own; of Upgrade the first
+// protocol goes out, and none if Connection does not name the field. Engine nethttp
+// sends no other token of Connection.
+func upgradeFields(engine string, std, ours *outcome) {
+	flat := func(out *outcome) {
+		var rest, tokens []string
+		for line := range strings.Lines(out.Sent[0]) {
+			line = strings.TrimSpace(line)
+			if list, found := strings.CutPrefix(line, "Connection: "); found {
+				for one := range strings.SplitSeq(list, ",") {
+					if one = strings.ToLower(strings.TrimSpace(one)); one == "upgrade" || engine != "nethttp" {
+						tokens = append(tokens, one)
+					}
+				}
+				continue
+			}
+			rest = append(rest, strings.TrimSuffix(line, ", h2c"))
+		}
+		slices.Sort(tokens)
+		out.Sent[0] = strings.Join(rest, "\n") + strings.Join(tokens, ",")
+		if !slices.Contains(tokens, "upgrade") {
+			out.Sent[0] = strings.Replace(out.Sent[0], "\nUpgrade: websocket", "", 1)
+		}
 	}
+	flat(std)
+	flat(ours)
 }
 
 func scenarios() []scenario {
@@ -74,6 +95,26 @@ func requestScenarios() []scenario {
 		{name: "close by field", reply: ok, keep: true, request: func(r *http.Request) { r.Header.Set("Connection", "close") }},
 		{name: "close twice", reply: ok, keep: true, request: func(r *http.Request) { r.Close = true; r.Header.Set("Connection", "close") }},
 		{name: "connection field", reply: ok, request: func(r *http.Request) { r.Header.Set("Connection", "keep-alive") }},
+		{name: "connection with other tokens", reply: ok, differ: upgradeFields, request: func(r *http.Request) {
+			r.Header.Set("Connection", "keep-alive, Upgrade")
+			r.Header.Set("Upgrade", "websocket")
+		}},
+		{name: "connection in two fields", reply: ok, differ: upgradeFields, request: func(r *http.Request) {
+			r.Header["Connection"] = []string{"keep-alive", "upgrade"}
+			r.Header.Set("Upgrade", "websocket")
+		}},
+		{name: "upgrade to one of several", reply: ok, differ: upgradeFields, request: func(r *http.Request) {
+			r.Header.Set("Connection", "Upgrade")
+			r.Header.Set("Upgrade", "websocket, h2c")
+		}},
+		{name: "upgrade that connection does not name", reply: ok, differ: upgradeFields, request: func(r *http.Request) {
+			r.Header.Set("Upgrade", "websocket")
+		}},
+		{name: "upgrade and close", reply: ok, differ: upgradeFields, request: func(r *http.Request) {
+			r.Close = true
+			r.Header.Set("Connection", "Upgrade")
+			r.Header.Set("Upgrade", "websocket")
+		}},
 		{name: "accept-encoding given", reply: ok, request: func(r *http.Request) { r.Header.Set("Accept-Encoding", "br") }},
 		{name: "range", reply: ok, request: func(r *http.Request) { r.Header.Set("Range", "bytes=0-1") }},
 		{name: "keep-alive", reply: ok, keep: true, times: 3},
@@ -97,6 +138,16 @@ func requestScenarios() []scenario {
 		}},
 		{name: "chunked get by hand", reply: ok, body: text(""), request: func(r *http.Request) {
 			r.Method, r.ContentLength, r.TransferEncoding = "GET", -1, []string{"chunked"}
+		}},
+		{name: "another coding", reply: ok, body: text("hello"), request: func(r *http.Request) {
+			r.Method, r.ContentLength, r.TransferEncoding = "POST", 5, []string{"gzip"}
+		}},
+		{name: "chunked behind another coding", reply: ok, body: text("hello"), request: func(r *http.Request) {
+			r.Method, r.ContentLength, r.TransferEncoding = "POST", 5, []string{"gzip", "chunked"}
+		}},
+		{name: "newlines in a trailer", changes: true, reply: ok, body: text("hello"), request: func(r *http.Request) {
+			r.Method, r.ContentLength, r.Trailer = "POST", -1, http.Header{"X-Sum": nil}
+			r.Body = &atEnd{ReadCloser: r.Body, do: func() { r.Trailer["X-Sum"] = []string{"1\r\nX-Evil: 2"} }}
 		}},
 		{name: "identity", reply: ok, body: text("hello"), request: func(r *http.Request) {
 			r.Method, r.ContentLength, r.TransferEncoding = "POST", 5, []string{"identity"}
@@ -141,6 +192,12 @@ func responseScenarios() []scenario {
 		{name: "connection close among others", reply: sized("HTTP/1.1 200 OK\r\nConnection: foo, Close", "ok")},
 		{name: "empty", reply: sized("HTTP/1.1 200 OK", "")},
 		{name: "204", reply: "HTTP/1.1 204 No Content\r\n\r\n"},
+		{name: "204 chunked", reply: "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		{name: "length twice", reply: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok"},
+		{name: "head and close", request: method("HEAD", 0), reply: "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"},
+		{name: "head with a length and close", request: method("HEAD", 0), reply: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"},
+		{name: "trailer key forbidden in chunks", reply: chunked + "Trailer: X-Sum, Content-Length\r\n\r\n2\r\nok\r\n0\r\n\r\n"},
+		{name: "trailer empty in chunks", reply: chunked + "Trailer: \r\n\r\n2\r\nok\r\n0\r\n\r\n"},
 		{name: "204 with a length", reply: "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"},
 		{name: "304", reply: "HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\nETag: \"x\"\r\n\r\n"},
 		{name: "redirect is not followed", reply: sized("HTTP/1.1 302 Found\r\nLocation: /elsewhere", "moved")},
@@ -193,9 +250,10 @@ func errorScenarios() []scenario {
 		{name: "body too short", body: text("he"), request: method("POST", 5), keep: true, differ: cutOff},
 		{name: "body too long", body: long, request: method("POST", 5), keep: true, differ: cutOff},
 		{name: "body's Close fails", body: text("hello"), closeErr: errBody, request: method("POST", -1), keep: true, differ: cutOff},
-		{name: "closed before an answer", reply: "", differ: bothEOFs},
-		{name: "closed before an answer to a post", reply: "", body: text("hello"), replay: true, request: method("POST", 5), differ: bothEOFs},
-		{name: "closed within the head", reply: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", differ: bothEOFs},
+		{name: "closed before an answer", reply: ""},
+		{name: "closed before an answer to a post", reply: "", body: text("hello"), replay: true, request: method("POST", 5)},
+		{name: "closed within the head", reply: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"},
+		{name: "closed after an interim answer", reply: "HTTP/1.1 103 Early Hints\r\n\r\n"},
 		{name: "body cut off", reply: "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"},
 		{name: "body cut off at once", reply: "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"},
 		{name: "chunks cut off", reply: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -50,7 +51,9 @@ type serving struct {
 func newServing(ctx context.Context, e *handlerEngine, req *engine.Request) *serving {
 	x := &serving{engine: e, req: req, timeouts: req.Timeouts.Or(e.shared.Timeouts), head: make(chan struct{}), body: newHalf()}
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
-	x.handling, x.stop = context.WithCancelCause(context.WithValue(context.Background(), http.LocalAddrContextKey, inProcess{}))
+	// ReverseProxy, for one, ends a handler by a panic only under a server.
+	of := context.WithValue(context.Background(), http.ServerContextKey, e.server)
+	x.handling, x.stop = context.WithCancelCause(context.WithValue(of, http.LocalAddrContextKey, net.Addr(inProcess{})))
 	x.upload = newReceived(x)
 	return x
 }
@@ -159,12 +162,16 @@ func (x *serving) serve(r *http.Request) {
 		default:
 			err = recovered.Error("the handler", fault)
 		}
-		x.upload.stop()
+		if !w.hijacked {
+			x.upload.stop()
+		}
 		w.abort(fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err))
 	}()
 	x.engine.handler.ServeHTTP(w, r)
 	returned = true
-	x.upload.stop()
+	if !w.hijacked { // else what is unread flows on
+		x.upload.stop()
+	}
 	w.finish()
 }
 

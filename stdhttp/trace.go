@@ -15,6 +15,27 @@ import (
 	"github.com/godwit-go/godwit/header"
 )
 
+// watched returns the option that tells x whether an answer began.
+func (x *exchange) watched() godwit.Option { return godwit.Trace(x.watching(&engine.Trace{})) }
+
+// watching puts that before the hooks of t.
+func (x *exchange) watching(t *engine.Trace) *engine.Trace {
+	asked, began := t.PoolWait, t.FirstByte
+	t.PoolWait = func(route string) { // another attempt
+		x.answering.Store(false)
+		if asked != nil {
+			asked(route)
+		}
+	}
+	t.FirstByte = func() {
+		x.answering.Store(true)
+		if began != nil {
+			began()
+		}
+	}
+	return t
+}
+
 // traced returns the options that let an engine's events call net/http's hooks.
 func (x *exchange) traced(h *httptrace.ClientTrace, c *godwit.Client) []godwit.Option {
 	t := &engine.Trace{
@@ -31,8 +52,9 @@ func (x *exchange) traced(h *httptrace.ClientTrace, c *godwit.Client) []godwit.O
 		address := x.request.URL
 		t.PoolWait = func(string) { h.GetConn(hostPort(address)) }
 	}
-	if h.GotConn != nil {
-		t.GotConn = func(g engine.GotConn) {
+	t.GotConn = func(g engine.GotConn) {
+		x.writing.Store(true)
+		if h.GotConn != nil {
 			h.GotConn(httptrace.GotConnInfo{Conn: addresses{g.Local, g.Remote}, Reused: g.Reused, WasIdle: g.Reused, IdleTime: g.Idle})
 		}
 	}
@@ -45,12 +67,15 @@ func (x *exchange) traced(h *httptrace.ClientTrace, c *godwit.Client) []godwit.O
 		}
 	}
 	if h.WroteRequest != nil {
-		t.WroteRequest = func(err error) { h.WroteRequest(httptrace.WroteRequestInfo{Err: err}) }
+		t.WroteRequest = func(err error) {
+			x.writing.Store(false)
+			h.WroteRequest(httptrace.WroteRequestInfo{Err: err})
+		}
 	}
 	if (h.Got1xxResponse != nil || h.Got100Continue != nil) && c.Supports(engine.Informational) {
 		t.Informational = x.informational(h)
 	}
-	opts := []godwit.Option{godwit.Trace(t)}
+	opts := []godwit.Option{godwit.Trace(x.watching(t))}
 	if h.WroteHeaderField != nil {
 		opts = append(opts, godwit.On(x.noteSent))
 		t.WroteHeader = func() {
@@ -61,6 +86,15 @@ func (x *exchange) traced(h *httptrace.ClientTrace, c *godwit.Client) []godwit.O
 		}
 	}
 	return opts
+}
+
+// unwritten calls the hook WroteRequest, which net/http always does, if the
+// exchange ended by err before the engine told of the end of the request.
+func (x *exchange) unwritten(err error) {
+	h := httptrace.ContextClientTrace(x.request.Context())
+	if h != nil && h.WroteRequest != nil && x.writing.Swap(false) {
+		h.WroteRequest(httptrace.WroteRequestInfo{Err: err})
+	}
 }
 
 // informational calls the hooks of a 1xx response.
@@ -105,7 +139,7 @@ func (x *exchange) tellFields(hook func(string, []string)) {
 	if len(head.names) > 0 {
 		hook("Trailer", head.names)
 	}
-	if protocol := x.request.Header.Get("Upgrade"); protocol != "" {
+	if protocol := upgradeOf(x.request.Header); protocol != "" {
 		first("Connection", "Upgrade")
 		first("Upgrade", protocol)
 	}

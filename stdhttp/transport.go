@@ -24,10 +24,10 @@ import (
 // closed, its Cancel channel honoured.
 //
 // Errors are, as they come from net/http: the cause of the request's context
-// itself if that ended, io.ErrUnexpectedEOF itself for a body that was cut off,
-// and else errors that wrap a *[godwit.Error] and are a net.Error. An error for a
-// server that closed the connection instead of answering Is both io.EOF and
-// io.ErrUnexpectedEOF.
+// itself if that ended, io.EOF itself if the server closed the connection before
+// the first byte of an answer, io.ErrUnexpectedEOF itself for a body that was cut
+// off, a bare tls.RecordHeaderError for a server without TLS, and else errors with
+// the text of the cause that wrap a *[godwit.Error] and are a net.Error.
 //
 // The hooks of an httptrace.ClientTrace in the request's context are called, as
 // far as the engine tells of the event, after those of the client's own
@@ -64,13 +64,20 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	x.watch()
 	resp, err := t.client.RoundTrip(x.ctx, req)
 	if err != nil {
-		return nil, x.explain(err)
+		err = x.explain(err)
+		x.unwritten(err)
+		return nil, err
 	}
 	answered = true
 	if x.cancel != nil { // but not before the call has ended by itself
 		context.AfterFunc(resp.Call().Context(), func() { x.cancel(nil) })
 	}
-	return x.response(resp), nil
+	out, err := x.response(resp)
+	if err != nil {
+		resp.Close()
+		x.end()
+	}
+	return out, err
 }
 
 // CloseIdleConnections closes the idle connections of the client's engine, which
@@ -97,7 +104,9 @@ type exchange struct {
 	ending sync.Once
 	done   chan struct{} // closed when the exchange is over, or its stream handed over
 
-	sent atomic.Pointer[sentHead] // for WroteHeaderField
+	answering atomic.Bool              // a byte of an answer to the last attempt is there
+	writing   atomic.Bool              // on a connection; only if there are hooks
+	sent      atomic.Pointer[sentHead] // for WroteHeaderField
 }
 
 // sentHead is a request as it went to the engine.

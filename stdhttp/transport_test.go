@@ -305,6 +305,7 @@ func TestErrors(t *testing.T) {
 	t.Run("unsupported", func(t *testing.T) {
 		body := newClosing(strings.NewReader("x"))
 		r := newRequest(t, "POST", "http://127.0.0.1:1", body)
+		r.Header.Set("Connection", "Upgrade")
 		r.Header.Set("Upgrade", "a b")
 		_, err := stdhttp.Transport(newClient(t, engines[0])).RoundTrip(r)
 		if err == nil {

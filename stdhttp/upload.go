@@ -30,6 +30,7 @@ type upload struct {
 	head   io.Reader // in place of first, if that was probed
 	opened bool
 	over   bool
+	fault  error // the last failure of a read
 }
 
 var _ content.Byteser = (*upload)(nil)
@@ -59,17 +60,36 @@ func (u *upload) Open(context.Context) (io.ReadCloser, error) {
 	case again && u.request.GetBody == nil:
 		return nil, content.ErrConsumed
 	case again:
-		body, err := u.request.GetBody()
+		body, err := u.again()
 		if err != nil {
 			return nil, err
 		}
-		return &source{from: body, closer: &onceCloser{ReadCloser: body}}, nil
+		return &source{upload: u, from: body, closer: body}, nil
 	case isFile && u.head == nil:
 		return file, nil // which the kernel may send
 	case u.head != nil:
-		return &source{from: u.head, closer: u.first}, nil
+		return &source{upload: u, from: u.head, closer: u.first}, nil
 	}
-	return &source{from: u.first, closer: u.first}, nil
+	return &source{upload: u, from: u.first, closer: u.first, unread: u.length > 0 && u.request.GetBody != nil}, nil
+}
+
+// again returns what GetBody does.
+func (u *upload) again() (*onceCloser, error) {
+	body, err := u.request.GetBody()
+	switch {
+	case err != nil:
+		return nil, err
+	case body == nil:
+		return nil, errors.New("http: Request.GetBody returned neither a body nor an error")
+	}
+	return &onceCloser{ReadCloser: body}, nil
+}
+
+// failed reports whether err is one that reading the body ended with.
+func (u *upload) failed(err error) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.fault != nil && errors.Is(err, u.fault)
 }
 
 // maxCopied is how large a body is at most that is handed to the engine as bytes.
@@ -150,8 +170,11 @@ func (c *onceCloser) Close() error {
 // source is an opened body. Like net/http it closes the body when that is at its
 // end, before the end is written, and a Close that fails fails the request.
 type source struct {
+	upload *upload
 	from   io.Reader
 	closer *onceCloser
+	unread bool  // and if it is empty GetBody has what there should be
+	closed bool  // guarded by upload.mu, as are writes to closer
 	err    error // of all further reads
 }
 
@@ -161,17 +184,56 @@ func (s *source) Read(p []byte) (int, error) {
 		return 0, s.err
 	}
 	n, err := s.from.Read(p)
+	if s.unread && n == 0 && err == io.EOF {
+		if err = s.replace(); err == nil {
+			n, err = s.from.Read(p)
+		}
+	}
+	s.unread = s.unread && n == 0
 	if err == io.EOF {
 		if failed := s.closer.Close(); failed != nil {
 			err = failed
 		}
 	}
+	if err != nil && err != io.EOF {
+		s.upload.mu.Lock()
+		s.upload.fault = err
+		s.upload.mu.Unlock()
+	}
 	s.err = err
 	return n, err
 }
 
+// replace takes another body in place of one that an earlier use of the request
+// has read, as net/http does when it finds it empty.
+func (s *source) replace() error {
+	s.unread = false
+	if err := s.closer.Close(); err != nil {
+		return err
+	}
+	body, err := s.upload.again()
+	if err != nil {
+		return err
+	}
+	s.upload.mu.Lock()
+	closed := s.closed
+	s.from, s.closer = body, body
+	s.upload.mu.Unlock()
+	if closed {
+		body.Close()
+		return errOver
+	}
+	return nil
+}
+
 // Close closes the body.
-func (s *source) Close() error { return s.closer.Close() }
+func (s *source) Close() error {
+	s.upload.mu.Lock()
+	s.closed = true
+	closer := s.closer
+	s.upload.mu.Unlock()
+	return closer.Close()
+}
 
 // probeTime is how long probe waits.
 const probeTime = 200 * time.Millisecond

@@ -148,7 +148,8 @@ func fromHTTP(resp *http.Response) header.Header {
 	if len(resp.Trailer) > 0 {
 		h.SetIfAbsent("Trailer", strings.Join(slices.Sorted(maps.Keys(resp.Trailer)), ", "))
 	}
-	framed := resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 // else Close tells of the framing
+	head := resp.Request != nil && resp.Request.Method == http.MethodHead
+	framed := head || resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 // else Close tells of the framing
 	if resp.Close && framed && resp.ProtoMajor == 1 && resp.ProtoMinor > 0 {
 		h.SetIfAbsent("Connection", "close")
 	}

@@ -30,21 +30,27 @@ func TestRestoredFields(t *testing.T) {
 			conn, _, _ := http.NewResponseController(w).Hijack()
 			io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\nbody")
 			conn.Close()
+		case "/head-close":
+			w.Header().Set("Connection", "close")
 		}
 	}))
 	defer server.Close()
 	e := newEngine(t, nethttp.Config{}, engine.Config{})
 	for path, want := range map[string][2]string{
-		"/trailer": {"X-A, X-B", ""}, "/close": {"", "close"}, "/until-close": {"", ""},
+		"/trailer": {"X-A, X-B", ""}, "/close": {"", "close"}, "/until-close": {"", ""}, "/head": {"", ""}, "/head-close": {"", "close"},
 	} {
-		resp, err := e.Execute(t.Context(), request(t, server.URL+path))
+		req, wantBody := request(t, server.URL+path), "body"
+		if strings.HasPrefix(path, "/head") { // without a length, which tells nothing here
+			req.Method, wantBody = "HEAD", ""
+		}
+		resp, err := e.Execute(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := [2]string{resp.Header.Get("Trailer"), resp.Header.Get("Connection")}; got != want {
 			t.Errorf("%s: Trailer and Connection %q, want %q", path, got, want)
 		}
-		if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "body" {
+		if body, err := io.ReadAll(resp.Body); err != nil || string(body) != wantBody {
 			t.Errorf("%s: %q, %v", path, body, err)
 		}
 		resp.Body.Close()

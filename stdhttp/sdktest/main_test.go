@@ -10,6 +10,7 @@ import (
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/cio"
+	"github.com/godwit-go/godwit/engine/h2"
 	"github.com/godwit-go/godwit/engine/nethttp"
 	"github.com/godwit-go/godwit/stdhttp"
 )
@@ -23,6 +24,8 @@ var engines = []engine.Factory{
 // http2Engines are those that speak HTTP/2.
 var http2Engines = []engine.Factory{
 	nethttp.Config{},
+	cio.Config{},
+	h2.Config{},
 }
 
 // patience bounds a whole test.
