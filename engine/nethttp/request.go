@@ -38,7 +38,11 @@ func (x *exchange) request() (*http.Request, error) {
 		r.Header["User-Agent"] = nil // else net/http sends its own
 	}
 	if req.Protocol != "" {
-		r.Header.Set("Connection", "Upgrade")
+		if tokens := req.Header.Joined("Connection"); !strings.EqualFold(tokens, "close") && tokens != "" {
+			r.Header.Set("Connection", tokens+", Upgrade")
+		} else {
+			r.Header.Set("Connection", "Upgrade")
+		}
 		r.Header.Set("Upgrade", req.Protocol)
 	}
 	x.attach(r)

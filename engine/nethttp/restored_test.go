@@ -120,3 +120,27 @@ func TestBodyClosedOnce(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// TestUpgradeKeepsConnectionTokens: Upgrade joins what Connection names already.
+func TestUpgradeKeepsConnectionTokens(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, strings.Join(r.Header.Values("Connection"), "|"))
+	}))
+	defer server.Close()
+	e := newEngine(t, nethttp.Config{}, engine.Config{})
+	for given, want := range map[string]string{"": "Upgrade", "keep-alive": "keep-alive, Upgrade"} {
+		req := request(t, server.URL)
+		req.Protocol = "echo"
+		if given != "" {
+			req.Header.Add("Connection", given)
+		}
+		resp, err := e.Execute(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(resp.Body); err != nil || string(got) != want {
+			t.Errorf("Connection %q, want %q (%v)", got, want, err)
+		}
+		resp.Body.Close()
+	}
+}
