@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 	"unicode/utf8"
 
@@ -35,19 +36,19 @@ func (l *link) close(code StatusCode, reason string) error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, errNoFarewell)
 	defer cancel()
 	err := l.sendClose(ctx, ws.AppendClose(nil, int(code), reason))
-	if err == nil {
-		err = l.awaitClose(ctx)
+	if end := l.awaitClose(ctx); err == nil { // the server's may be there though ours cannot go
+		err = end
 	}
-	if errors.Is(err, errNoFarewell) {
+	if errors.Is(err, errNoFarewell) || errors.Is(err, os.ErrDeadlineExceeded) {
 		err = fmt.Errorf("websocket: no close frame from the server within %v (see websocket.CloseTimeout): %w", limit, context.DeadlineExceeded)
 	}
-	if ended := l.fail(errClosed); ended != errClosed { // before we came, or by the peer's answer
-		if _, ok := errors.AsType[*CloseError](ended); ok || errors.Is(ended, errClosed) {
-			return nil
-		}
-		if err == nil {
-			err = ended
-		}
+	ended := l.fail(errClosed) // or before we came, or by the peer's answer
+	_, farewell := errors.AsType[*CloseError](ended)
+	switch {
+	case farewell || errors.Is(err, errClosed):
+		return nil
+	case err == nil && ended != errClosed:
+		return ended
 	}
 	return err
 }
@@ -60,17 +61,21 @@ func (l *link) sendClose(ctx context.Context, payload []byte) error {
 		return err
 	}
 	if !l.frame.lock(ctx.Done(), nil) {
-		return context.Cause(ctx)
+		return l.turnedAway(ctx)
 	}
 	defer l.unlockFrame()
+	if err := l.muted(); err != nil {
+		return err
+	}
 	if l.closeSent.Swap(true) {
 		return nil
 	}
+	l.message.close()
 	if deadline, ok := ctx.Deadline(); ok {
 		setWriteDeadline(l.stream, deadline)
 	}
 	if err := l.writeControl(ws.Close, payload); err != nil {
-		return l.lost("write", err)
+		return fmt.Errorf("websocket: write: %w", err) // closeSent is set: nobody else will write
 	}
 	return nil
 }
@@ -99,7 +104,10 @@ const lingering = time.Second
 // same code (RFC 6455 §5.5.1), and then the server has a moment to close the
 // connection first (§7.1.1).
 func (l *link) closed(ctx context.Context, e *CloseError) error {
-	if !l.closeSent.Load() {
+	var end error = e
+	if l.closeSent.Load() {
+		end = &farewellError{e}
+	} else {
 		wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), controlTime)
 		defer cancel()
 		if err := l.sendClose(wait, ws.AppendClose(nil, int(e.Code), "")); err != nil {
@@ -111,5 +119,5 @@ func (l *link) closed(ctx context.Context, e *CloseError) error {
 			_, err = l.stream.Read(l.in.buf[:])
 		}
 	}
-	return l.fail(e)
+	return l.fail(end)
 }

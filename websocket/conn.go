@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/engine"
@@ -59,7 +60,11 @@ type live struct {
 	wire
 	subprotocol, extensions string
 	local, remote           net.Addr
+	since                   time.Time
 }
+
+// giveUp ends the connection for good: the client forgets it.
+func (l *live) giveUp() { l.registered().Close() }
 
 // wire is a connection: over bytes, or of an engine that delivers messages.
 type wire interface {
@@ -73,6 +78,11 @@ type wire interface {
 	// returns that, or nil.
 	fail(err error) error
 	failure() error
+	// ready is failure, and ends a connection that cannot be written to if there
+	// will be another.
+	ready() error
+	heard() bool // a message has come
+	registered() *godwit.Detached
 	settings() *settings
 }
 
@@ -103,7 +113,8 @@ func Dial(ctx context.Context, client *godwit.Client, rawURL string, opts ...Opt
 
 // Session opens a connection as [Dial] does, calls f with it, and closes it: with
 // StatusNormalClosure if f returns nil, else with StatusGoingAway. When ctx ends
-// the connection is closed at once. The error is f's, or that of Dial or Close.
+// the connection is closed at once, and the error is ctx's cause; else it is f's,
+// or that of Dial or Close. f may close the connection itself.
 func Session(ctx context.Context, client *godwit.Client, rawURL string, f func(*Conn) error, opts ...Option) error {
 	conn, err := Dial(ctx, client, rawURL, opts...)
 	if err != nil {
@@ -111,32 +122,39 @@ func Session(ctx context.Context, client *godwit.Client, rawURL string, f func(*
 	}
 	defer conn.CloseNow()
 	defer context.AfterFunc(ctx, func() { conn.CloseNow() })()
-	if err := f(conn); err != nil {
+	err = f(conn)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
 		conn.Close(StatusGoingAway, "")
 		return err
+	default:
+		err = conn.Close(StatusNormalClosure, "")
 	}
-	return conn.Close(StatusNormalClosure, "")
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // newWire makes a connection of an upgraded response.
-func newWire(resp *godwit.Response, agreed *ws.Deflate, set *settings) wire {
-	if m, ok := resp.Upgraded().(engine.MessageConn); ok {
-		return &messageLink{conn: m, release: resp, set: set}
-	}
-	l := &link{stream: streamOf(resp.Upgraded()), set: set, deflate: agreed}
+func newWire(resp *godwit.Response, agreed *ws.Deflate, set *settings) (wire, error) {
 	// A call is several times as large as all else that a connection needs.
-	if detached, err := resp.Detach(); err == nil {
-		l.release = detached
-	} else { // it has ended: who reads will see why
-		l.release, l.call = resp, resp.Call()
+	detached, err := resp.Detach()
+	if err != nil { // it has ended
+		return nil, err
 	}
+	if m, ok := resp.Upgraded().(engine.MessageConn); ok {
+		return &messageLink{conn: m, release: detached, set: set}, nil
+	}
+	l := &link{stream: streamOf(resp.Upgraded()), release: detached, set: set, deflate: agreed}
 	l.in.frames.Deflate = agreed != nil
 	l.out.link = l
 	if set.pace.every > 0 {
 		l.alive = &keepAlive{link: l, every: set.pace.every, within: set.pace.within}
 		l.alive.start()
 	}
-	return l
+	return l, nil
 }
 
 // Read returns the next message. Its Data is the caller's.
@@ -198,7 +216,7 @@ func (c *Conn) Reader(ctx context.Context) (MessageType, io.Reader, error) {
 }
 
 // Write sends a message in one frame, by one system call unless it is larger
-// than 1 MiB. It does not keep or change data. Text must be UTF-8.
+// than 1 MiB, or 64 KiB with KeepAlive. It does not keep or change data. Text must be UTF-8.
 func (c *Conn) Write(ctx context.Context, kind MessageType, data []byte) error {
 	at, err := c.writable(ctx)
 	if err != nil {
@@ -232,19 +250,24 @@ func (c *Conn) Ping(ctx context.Context) error {
 // server's, up to CloseTimeout, dropping messages that still come; then it closes
 // the connection. StatusNoStatus sends a frame without a code. The reason is at
 // most 123 bytes. It returns nil if the server said farewell, too, and the
-// connection is closed in any case, unless code or reason cannot be sent.
+// connection is closed in any case, unless code or reason cannot be sent. Closing
+// what is closed already is no error.
 func (c *Conn) Close(code StatusCode, reason string) error {
 	if err := checkClose(code, reason); err != nil {
 		return err
 	}
 	c.again.close()
-	return c.now.Load().close(code, reason)
+	at := c.now.Load()
+	defer at.giveUp()
+	return at.close(code, reason)
 }
 
 // CloseNow closes the connection without a farewell. Whatever waits on it returns.
 func (c *Conn) CloseNow() error {
 	c.again.close()
-	c.now.Load().fail(errClosed)
+	at := c.now.Load()
+	at.fail(errClosed)
+	at.giveUp()
 	return nil
 }
 
@@ -270,7 +293,7 @@ func open(ctx context.Context, client *godwit.Client, rawURL string, opts []Opti
 	if err != nil {
 		return nil, nil, err
 	}
-	l := &live{wire: w, local: resp.LocalAddr(), remote: resp.RemoteAddr()}
+	l := &live{wire: w, local: resp.LocalAddr(), remote: resp.RemoteAddr(), since: time.Now()}
 	if m, ok := resp.Upgraded().(engine.MessageConn); ok {
 		l.subprotocol, l.extensions = m.Subprotocol(), m.Extensions()
 	} else { // copies, as the header is one piece of memory

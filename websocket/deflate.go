@@ -13,6 +13,7 @@ type deflater struct {
 	flate *flate.Writer
 	out   *bytes.Buffer
 	bits  int
+	sent  []byte // the end of the message so far
 }
 
 // deflaters are pools of compressors, one a window size: they are large, and
@@ -32,6 +33,7 @@ func newDeflater(l *link) *deflater {
 	}
 	z.link = l
 	z.out.Reset()
+	z.sent = z.sent[:0]
 	z.flate.ResetDict(z.out, l.out.sent())
 	return z
 }
@@ -48,22 +50,32 @@ func (z *deflater) finish() {
 	}
 }
 
-// remember keeps the end of what was sent, if later messages may refer to it.
-func (z *deflater) remember(p []byte) {
-	l := z.link
-	if l.deflate.ClientNoContextTakeover {
-		return
+// compress adds to the message.
+func (z *deflater) compress(p []byte) error {
+	if !z.link.deflate.ClientNoContextTakeover {
+		z.sent = appendEnd(z.sent, p, 1<<z.bits)
 	}
-	size := 1 << z.bits
-	w := l.out.sent()
+	_, err := z.flate.Write(p)
+	return err
+}
+
+// commit is called when the peer has got the whole message: later ones may refer
+// to it. Of a message that came to nothing the peer knows nothing.
+func (z *deflater) commit() {
+	if l := z.link; len(z.sent) > 0 {
+		l.out.keep(appendEnd(l.out.sent(), z.sent, 1<<z.bits))
+	}
+}
+
+// appendEnd appends p to w and keeps the last size bytes.
+func appendEnd(w, p []byte, size int) []byte {
 	if len(p) >= size {
-		l.out.keep(append(w[:0], p[len(p)-size:]...))
-		return
+		return append(w[:0], p[len(p)-size:]...)
 	}
 	if over := len(w) + len(p) - size; over > 0 {
 		w = w[:copy(w, w[over:])]
 	}
-	l.out.keep(append(w, p...))
+	return append(w, p...)
 }
 
 // window is the end of what was sent compressed; few connections have one.

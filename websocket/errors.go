@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -92,8 +93,12 @@ func (e *HandshakeError) Error() string {
 // made, may be over soon: it is when the network failed, the server went away,
 // restarted, was overloaded or failed by itself (1001, 1005, 1006, 1011 to
 // 1014; a handshake answered by 408, 429 or 5xx), and not when the connection
-// was closed here or normally, or when either side broke a rule.
+// was closed here or normally, by Client.Cancel or the end of a context, or when
+// either side broke a rule.
 func Temporary(err error) bool {
+	if errors.Is(err, errClosed) || errors.Is(err, ErrMessageTooLarge) || errors.Is(err, godwit.ErrClientClosed) || errors.Is(err, context.Canceled) {
+		return false
+	}
 	if e, ok := errors.AsType[*CloseError](err); ok {
 		switch e.Code {
 		case StatusGoingAway, StatusNoStatus, StatusAbnormalClosure, StatusInternalError, StatusServiceRestart, StatusTryAgainLater, StatusBadGateway:
@@ -104,9 +109,6 @@ func Temporary(err error) bool {
 	if e, ok := errors.AsType[*HandshakeError](err); ok {
 		s := e.Response.Status
 		return s == 408 || s == 429 || s >= 500
-	}
-	if errors.Is(err, errClosed) || errors.Is(err, ErrMessageTooLarge) || errors.Is(err, godwit.ErrClientClosed) {
-		return false
 	}
 	if _, ok := errors.AsType[*godwit.ProtocolError](err); ok {
 		return false

@@ -9,7 +9,8 @@ import (
 // zero value is open.
 type gate struct {
 	state atomic.Int32 // gateOpen, gateShut or gateAwaited
-	mu    sync.Mutex   // guards first, and leaving gateAwaited
+	mu    sync.Mutex   // guards what follows, and leaving gateAwaited
+	over  bool         // nobody may wait
 	first *waiter
 }
 
@@ -20,15 +21,16 @@ const (
 )
 
 type waiter struct {
-	turn chan struct{} // closed when it is
+	turn chan struct{} // closed when it is, or will never be
+	lost bool          // it will never be; set before turn is closed
 	next *waiter
 }
 
 // tryLock takes the gate if it is free.
 func (g *gate) tryLock() bool { return g.state.CompareAndSwap(gateOpen, gateShut) }
 
-// lock waits for the gate until one of the channels is closed, and reports
-// whether it has it. A nil channel never is.
+// lock waits for the gate until one of the channels or the gate itself is closed,
+// and reports whether it has it. A nil channel never is closed.
 func (g *gate) lock(done, also <-chan struct{}) bool {
 	return g.tryLock() || g.wait(done, also)
 }
@@ -40,12 +42,14 @@ func (g *gate) wait(done, also <-chan struct{}) bool {
 	}
 	select {
 	case <-w.turn:
-		return true
+		return !w.lost
 	case <-done:
 	case <-also:
 	}
 	if !g.leave(w) {
-		g.unlock() // it was given to us at the last moment
+		if <-w.turn; !w.lost {
+			g.unlock() // it was given to us at the last moment
+		}
 	}
 	return false
 }
@@ -60,6 +64,11 @@ func (g *gate) enter() *waiter {
 		}
 	}
 	w := &waiter{turn: make(chan struct{})}
+	if g.over {
+		w.lost = true
+		close(w.turn)
+		return w
+	}
 	at := &g.first
 	for *at != nil {
 		at = &(*at).next
@@ -79,6 +88,18 @@ func (g *gate) leave(w *waiter) bool {
 		}
 	}
 	return false
+}
+
+// close sends away who waits now or later; who has the gate keeps it.
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.over = true
+	for w := g.first; w != nil; w = w.next {
+		w.lost = true
+		close(w.turn)
+	}
+	g.first = nil
 }
 
 // unlock gives the gate to who has waited longest.

@@ -3,6 +3,7 @@ package websocket
 import (
 	"context"
 	crand "crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -92,31 +93,52 @@ func connect(ctx context.Context, client *godwit.Client, rawURL string, opts []O
 		detached, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 		call, stop = detached, context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	}
+	var deadline time.Time
+	req.With(godwit.On(func(ctx context.Context, _ godwit.Sending) { deadline, _ = ctx.Deadline() }))
 	resp, err := client.Open(call, req)
 	if err != nil {
 		stop()
-		return nil, nil, err
+		return nil, nil, notSwitched(req, err)
 	}
 	attributes := resp.Call().Attributes().Snapshot()
-	agreed, err := agree(resp)
+	agreed, err := agree(resp, deadline)
 	if err == nil {
 		err = badKey.Or(&attributes, nil)
 	}
 	if !stop() {
 		err = context.Cause(ctx)
 	}
+	var w wire
+	if err == nil {
+		w, err = newWire(resp, agreed, settingsOf(client, &attributes))
+	}
 	if err != nil {
 		resp.Close()
 		return nil, nil, err
 	}
-	return newWire(resp, agreed, settingsOf(client, &attributes)), resp, nil
+	return w, resp, nil
+}
+
+// notSwitched makes a HandshakeError of what engines say to a 101 that does not
+// name the protocol; other errors stay as they are.
+func notSwitched(req *godwit.Request, err error) error {
+	e, ok := errors.AsType[*godwit.ProtocolError](err)
+	if !ok || e.Section != "RFC 9110 §7.8" {
+		return err
+	}
+	return &HandshakeError{Reason: e.Reason, Response: godwit.NewResponse(req, 101, header.Header{}, nil)}
 }
 
 // agree checks the response (RFC 6455 §4.1) and returns what compression was
-// agreed. If it is a refusal it is closed.
-func agree(resp *godwit.Response) (*ws.Deflate, error) {
+// agreed. If it is a refusal it is closed; its body is read until deadline, if
+// there is one.
+func agree(resp *godwit.Response, deadline time.Time) (*ws.Deflate, error) {
 	refuse := func(format string, args ...any) (*ws.Deflate, error) {
-		return nil, refused(resp, fmt.Sprintf(format, args...))
+		limit := controlTime
+		if !deadline.IsZero() {
+			limit = min(limit, time.Until(deadline))
+		}
+		return nil, refused(resp, limit, fmt.Sprintf(format, args...))
 	}
 	sent := resp.Request().Header
 	_, messages := resp.Upgraded().(engine.MessageConn)
@@ -130,7 +152,7 @@ func agree(resp *godwit.Response) (*ws.Deflate, error) {
 	case resp.Status == 101:
 		want := ws.Accept(sent.Get(keyField))
 		switch got := resp.Header.Values(acceptField); {
-		case !hasToken(resp.Header.Joined("Upgrade"), "websocket"):
+		case !strings.EqualFold(resp.Header.Joined("Upgrade"), "websocket"):
 			return refuse("Upgrade is %q where websocket was expected", resp.Header.Joined("Upgrade"))
 		case !hasToken(resp.Header.Joined("Connection"), "upgrade"):
 			return refuse("Connection is %q where upgrade was expected", resp.Header.Joined("Connection"))
@@ -183,10 +205,10 @@ func listed(list, name string) bool {
 const refusalBody = 64 << 10
 
 // refused closes the response and returns the error that has it.
-func refused(resp *godwit.Response, reason string) error {
+func refused(resp *godwit.Response, limit time.Duration, reason string) error {
 	var body []byte
 	if resp.Upgraded() == nil {
-		slow := time.AfterFunc(controlTime, func() { resp.Close() })
+		slow := time.AfterFunc(limit, func() { resp.Close() })
 		defer slow.Stop()
 		body, _ = io.ReadAll(io.LimitReader(resp.Body, refusalBody))
 	}

@@ -21,7 +21,19 @@ type inflater struct {
 	err    error
 	window []byte // what was decompressed last, for what follows to refer to
 	one    [1]byte
+
+	// A decompressor whose source gave an error is lost. That of a message in
+	// several frames, which a read may give up between two of them, begins anew.
+	logs  bool   // what was taken can be taken again
+	log   []byte // that
+	at    int    // taken of log
+	first []byte // window at the beginning
+	given int64  // bytes of the message that were given out
+	skip  int64  // bytes that come a second time
 }
+
+// mostLogged bounds what is kept of a message to begin anew.
+const mostLogged = 1 << 20
 
 // messageTail is what RFC 7692 §7.2.2 has a receiver append, and a last block
 // so that the decompressor knows the end.
@@ -32,14 +44,42 @@ const windowSize = 32 << 10
 
 var inflaters = sync.Pool{New: func() any { return &inflater{flate: flate.NewReader(nil)} }}
 
-func newInflater(l *link, ctx context.Context) *inflater {
+func newInflater(l *link, ctx context.Context, fragmented bool) *inflater {
 	z := inflaters.Get().(*inflater)
 	z.link, z.ctx, z.tail, z.err = l, ctx, 0, nil
 	if k := l.in.kept; k != nil && k.window != nil {
 		z.window, k.window = k.window, nil
 	}
+	z.logs, z.log, z.at, z.given, z.skip = fragmented, z.log[:0], 0, 0, 0
+	if fragmented {
+		z.first = append(z.first[:0], z.window...)
+	}
 	z.flate.(flate.Resetter).Reset(z, z.window)
 	return z
+}
+
+// rewind makes a message readable again whose read was given up, if that can be.
+func (z *inflater) rewind() bool {
+	if !z.logs {
+		return false
+	}
+	z.err, z.at, z.skip = nil, 0, z.given
+	z.window = append(z.window[:0], z.first...)
+	z.flate.(flate.Resetter).Reset(z, z.window)
+	return true
+}
+
+// note keeps what was taken from the connection.
+func (z *inflater) note(p ...byte) {
+	if !z.logs {
+		return
+	}
+	if len(z.log)+len(p) > mostLogged {
+		z.logs, z.log, z.at = false, nil, 0
+		return
+	}
+	z.log = append(z.log, p...)
+	z.at = len(z.log)
 }
 
 // read decompresses some of the message.
@@ -47,9 +87,16 @@ func (z *inflater) read(ctx context.Context, p []byte) (int, error) {
 	z.ctx = ctx
 	for {
 		n, err := z.flate.Read(p)
-		z.remember(p[:n])
+		z.window = appendEnd(z.window, p[:n], windowSize)
+		if again := int(min(z.skip, int64(n))); again > 0 {
+			n = copy(p, p[again:n])
+			if z.skip -= int64(again); n == 0 {
+				continue
+			}
+		}
 		switch {
 		case n > 0:
+			z.given += int64(n)
 			return n, nil
 		case err == nil:
 		case z.err != nil:
@@ -65,18 +112,6 @@ func (z *inflater) read(ctx context.Context, p []byte) (int, error) {
 	}
 }
 
-// remember keeps the end of what was decompressed.
-func (z *inflater) remember(p []byte) {
-	if len(p) >= windowSize {
-		z.window = append(z.window[:0], p[len(p)-windowSize:]...)
-		return
-	}
-	if over := len(z.window) + len(p) - windowSize; over > 0 {
-		z.window = z.window[:copy(z.window, z.window[over:])]
-	}
-	z.window = append(z.window, p...)
-}
-
 // finish gives the inflater back. The window goes to the link if the next
 // message may refer to it.
 func (z *inflater) finish() {
@@ -89,15 +124,24 @@ func (z *inflater) finish() {
 		z.window = z.window[:0]
 	}
 	z.link, z.ctx = nil, nil
+	if cap(z.log) > keptLog {
+		z.log = nil
+	}
 	inflaters.Put(z)
 }
 
+// keptLog is how large a log may be to be used again.
+const keptLog = 64 << 10
+
 // ReadByte gives the decompressor the next byte, and none too many.
 func (z *inflater) ReadByte() (byte, error) {
-	if in := &z.link.in; in.left > 0 && in.r < in.w {
+	if in := &z.link.in; in.left > 0 && in.r < in.w && z.at == len(z.log) {
 		c := in.buf[in.r]
 		in.r++
 		in.left--
+		if z.logs {
+			z.note(c)
+		}
 		return c, nil
 	}
 	_, err := z.Read(z.one[:])
@@ -109,9 +153,15 @@ func (z *inflater) Read(p []byte) (int, error) {
 	if z.err != nil {
 		return 0, z.err
 	}
+	if z.at < len(z.log) {
+		n := copy(p, z.log[z.at:])
+		z.at += n
+		return n, nil
+	}
 	if z.tail == 0 {
 		n, err := z.link.raw(z.ctx, p)
 		if err != io.EOF {
+			z.note(p[:n]...)
 			z.err = err
 			return n, err
 		}

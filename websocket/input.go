@@ -22,6 +22,8 @@ type input struct {
 	kind       MessageType // 0 = none
 	compressed bool
 	size       int64 // so far, as it is read
+	wire       int64 // so far, of a compressed one as it is on the wire
+	empty      int32 // frames so far
 	text       ws.UTF8
 	streamed   bool   // it was given to a Reader
 	number     uint32 // counts messages
@@ -32,8 +34,18 @@ type input struct {
 
 // kept is what few connections have to keep between reads.
 type kept struct {
-	partial []byte // of a message that a Read did not wait for
-	window  []byte // the end of compressed messages, for later ones to refer to
+	partial []byte        // of a message that a Read did not wait for
+	window  []byte        // the end of compressed messages, for later ones to refer to
+	passed  chan struct{} // closed at the end of the message in progress, if somebody waits for that
+}
+
+// whenPassed returns a channel that is closed at the end of the message in
+// progress, or of the one ahead.
+func (k *kept) whenPassed() <-chan struct{} {
+	if k.passed == nil {
+		k.passed = make(chan struct{})
+	}
+	return k.passed
 }
 
 // keep returns it for changing.
@@ -50,7 +62,7 @@ func (l *link) begin(ctx context.Context) error {
 		return err
 	}
 	if !l.read.lock(ctx.Done(), nil) {
-		return context.Cause(ctx)
+		return l.turnedAway(ctx)
 	}
 	return l.start(ctx)
 }

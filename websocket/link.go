@@ -1,11 +1,13 @@
 package websocket
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,8 +24,7 @@ import (
 // reading. Order of the locks: read before frame, message before frame, mu last.
 type link struct {
 	stream  stream
-	release io.Closer // closes the stream and ends the call
-	call    *godwit.Call
+	release *godwit.Detached // closes the stream; the client knows of it until then
 	set     *settings
 	deflate *ws.Deflate // as agreed; nil = no compression
 
@@ -38,7 +39,9 @@ type link struct {
 	alive *keepAlive // nil if there is none
 
 	unlimited atomic.Bool // messages may be of any length
+	spoke     atomic.Bool // a message has come
 	closeSent atomic.Bool // nothing but a close frame was sent last
+	mute      atomic.Bool // rare.mute is set
 	dead      atomic.Bool // err is set
 	pongDue   atomic.Bool // a pong waits for who holds frame
 
@@ -47,8 +50,10 @@ type link struct {
 	rare *controls
 }
 
-// controls is what is to be said or heard in control frames.
+// controls is what few connections have: what is to be said or heard in control
+// frames, and why nothing can be said any more.
 type controls struct {
+	mute   error   // of all that would write: writing has failed
 	pong   []byte  // to be sent by who holds frame
 	pings  []*ping // that wait for their pong, oldest first
 	pinged uint64  // counts pings
@@ -67,6 +72,15 @@ func (l *link) breakOff() { l.stream.SetReadDeadline(past) }
 
 // errClosed is what a connection that we closed gives.
 var errClosed = fmt.Errorf("websocket: the connection was closed here: %w", net.ErrClosed)
+
+// errCancelled is what Client.Cancel gives.
+var errCancelled = fmt.Errorf("websocket: Client.Cancel ended the connection: %w", context.Canceled)
+
+// farewellError is what a connection gives that we closed and the server, too.
+type farewellError struct{ answer *CloseError }
+
+func (*farewellError) Error() string     { return errClosed.Error() }
+func (e *farewellError) Unwrap() []error { return []error{errClosed, e.answer} }
 
 // failure returns the error of a connection that has ended, nil of one that
 // lives.
@@ -102,33 +116,46 @@ func (l *link) fail(err error) error {
 	for _, p := range pings {
 		close(p.answered)
 	}
-	l.release.Close()
+	if l.set.reconnects && err != errClosed {
+		l.stream.Close() // and is one of the client's until there is another
+	} else {
+		l.release.Close()
+	}
+	l.read.close()
+	l.message.close()
+	l.frame.close()
 	l.watch.close()
 	l.out.watch.close()
 	return err
 }
 
-// broke ends the connection because the peer broke a rule: it is told which, if
-// that can be done at once.
+// broke ends the connection because the peer broke a rule: it is told which.
 func (l *link) broke(err error) error {
 	e, ok := errors.AsType[*ws.Error](err)
 	if !ok {
 		return l.fail(err)
 	}
-	if l.frame.tryLock() {
-		if !l.closeSent.Swap(true) {
-			setWriteDeadline(l.stream, time.Now().Add(controlTime))
-			l.writeControl(ws.Close, ws.AppendClose(nil, e.Code, cutReason(e.Reason)))
-		}
-		l.frame.unlock()
-	}
+	l.tell(e.Code, e.Reason)
 	return l.fail(&godwit.ProtocolError{Reason: e.Reason, Section: e.Section})
+}
+
+// tell sends a close frame on behalf of who ends the connection, if that can be
+// done at once.
+func (l *link) tell(code int, reason string) {
+	if !l.frame.tryLock() {
+		return
+	}
+	if !l.mute.Load() && !l.closeSent.Swap(true) {
+		setWriteDeadline(l.stream, time.Now().Add(controlTime))
+		l.writeControl(ws.Close, ws.AppendClose(nil, code, cutReason(reason)))
+	}
+	l.frame.unlock()
 }
 
 // lost ends the connection because the stream failed.
 func (l *link) lost(doing string, err error) error {
-	if cause := l.callEnded(); cause != nil {
-		return l.fail(fmt.Errorf("websocket: %w", cause))
+	if l.cancelled() {
+		return l.fail(errCancelled)
 	}
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
@@ -139,14 +166,63 @@ func (l *link) lost(doing string, err error) error {
 	return l.fail(fmt.Errorf("websocket: %s: %w", doing, err))
 }
 
-// callEnded returns why the client ended the call that the connection belongs
-// to, nil if it did not.
-func (l *link) callEnded() error {
-	if l.call == nil {
+// lostWriting is called when a write failed. What the server said before it went
+// can still be read, so that only the writing half ends.
+func (l *link) lostWriting(err error) error {
+	if l.cancelled() || errors.Is(err, os.ErrDeadlineExceeded) {
+		return l.lost("write", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return l.err
+	}
+	c := l.controls()
+	if c.mute == nil {
+		c.mute = fmt.Errorf("websocket: write: %w", err)
+		l.mute.Store(true)
+		l.message.close()
+	}
+	return c.mute
+}
+
+// muted returns why nothing can be written any more, nil if it can.
+func (l *link) muted() error {
+	if !l.mute.Load() {
 		return nil
 	}
-	return context.Cause(l.call.Context())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rare.mute
 }
+
+// cancelled reports whether Client.Cancel ended the connection.
+func (l *link) cancelled() bool { return l.release.Err() == context.Canceled }
+
+// turnedAway returns why an operation did not get its turn.
+func (l *link) turnedAway(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return cmp.Or(l.failure(), l.muted(), errClosing)
+}
+
+// ready returns nil if the connection can be written to. One that cannot ends if
+// there will be another.
+func (l *link) ready() error {
+	if l.set.reconnects {
+		if err := l.muted(); err != nil {
+			return l.fail(err)
+		}
+	}
+	return l.failure()
+}
+
+// heard reports whether a message has come.
+func (l *link) heard() bool { return l.spoke.Load() }
+
+// registered returns what the client knows of the connection.
+func (l *link) registered() *godwit.Detached { return l.release }
 
 // controlTime is how long a pong, or a close frame that says what was wrong, may
 // take to be written.

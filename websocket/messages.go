@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/engine"
@@ -16,8 +17,10 @@ import (
 // compression and pings are the engine's, or rather the browser's.
 type messageLink struct {
 	conn    engine.MessageConn
-	release io.Closer
+	release *godwit.Detached
 	set     *settings
+	spoke   atomic.Bool // a message has come
+	leaving atomic.Bool // we closed first
 
 	reading, writing gate
 
@@ -39,19 +42,38 @@ func (l *messageLink) failure() error {
 
 func (l *messageLink) fail(err error) error {
 	l.mu.Lock()
-	if l.err == nil {
-		l.err = err
+	if l.err != nil {
+		err = l.err
+		l.mu.Unlock()
+		return err
 	}
-	err = l.err
+	l.err = err
 	l.mu.Unlock()
-	l.release.Close()
+	if l.set.reconnects && err != errClosed {
+		l.conn.Close() // and is one of the client's until there is another
+	} else {
+		l.release.Close()
+	}
+	l.reading.close()
+	l.writing.close()
 	return err
 }
 
+func (l *messageLink) ready() error                 { return l.failure() }
+func (l *messageLink) heard() bool                  { return l.spoke.Load() }
+func (l *messageLink) registered() *godwit.Detached { return l.release }
+
 // ended makes the connection's error of one of the engine's.
 func (l *messageLink) ended(err error) error {
+	if l.release.Err() == context.Canceled {
+		return l.fail(errCancelled)
+	}
 	if e, ok := errors.AsType[*engine.MessageCloseError](err); ok {
-		return l.fail(&CloseError{StatusCode(e.Code), e.Reason})
+		end := &CloseError{StatusCode(e.Code), e.Reason}
+		if l.leaving.Load() {
+			return l.fail(&farewellError{end})
+		}
+		return l.fail(end)
 	}
 	return l.fail(fmt.Errorf("websocket: %w", err))
 }
@@ -62,7 +84,10 @@ func (l *messageLink) turn(ctx context.Context, g *gate) error {
 		return err
 	}
 	if !g.lock(ctx.Done(), nil) {
-		return context.Cause(ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return l.failure()
 	}
 	if err := l.failure(); err != nil {
 		g.unlock()
@@ -87,6 +112,7 @@ func (l *messageLink) readInto(ctx context.Context, buf []byte) (MessageType, []
 		l.conn.CloseMessage(ctx, tooBigByBrowser, "")
 		return 0, buf, l.fail(fmt.Errorf("%w: %d bytes, the limit is %d (raise it with websocket.ReadLimit)", ErrMessageTooLarge, len(data), limit))
 	}
+	l.spoke.Store(true)
 	kind := Binary
 	if text {
 		kind = Text
@@ -145,6 +171,7 @@ func (l *messageLink) close(code StatusCode, reason string) error {
 	defer cancel()
 	err := l.failure()
 	if err == nil {
+		l.leaving.Store(true)
 		err = l.conn.CloseMessage(ctx, int(code), reason)
 	}
 	for err == nil {

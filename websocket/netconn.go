@@ -16,9 +16,9 @@ import (
 // in memory, and here nothing is.
 //
 // A close by the server with StatusNormalClosure or StatusGoingAway is io.EOF;
-// Close sends StatusNormalClosure. Deadlines work as those of any net.Conn, but
-// for writes and in compressed messages: there one that passes in the middle of
-// a frame ends the connection. When ctx ends, all operations fail.
+// Close sends StatusNormalClosure, and what follows is net.ErrClosed. Deadlines work as those of any net.Conn, but
+// for writes and in compressed messages of one frame: there one that passes in the
+// middle of a frame ends the connection. When ctx ends, all operations fail.
 //
 // The Conn must not be read beside it. With WithReconnect what is read is what
 // comes, over all connections.
@@ -46,7 +46,7 @@ func (n *netConn) Read(p []byte) (int, error) {
 	for {
 		if n.now == nil {
 			if err := n.next(ctx); err != nil {
-				return 0, n.explain(err)
+				return 0, explainRead(err)
 			}
 		}
 		if m, ok := n.now.(*messageReader); ok {
@@ -59,7 +59,7 @@ func (n *netConn) Read(p []byte) (int, error) {
 				continue
 			}
 		}
-		return got, n.explain(err)
+		return got, explainRead(err)
 	}
 }
 
@@ -80,15 +80,24 @@ func (n *netConn) next(ctx context.Context) error {
 	return nil
 }
 
+// explainRead makes errors those of the Read of a net.Conn.
+func explainRead(err error) error {
+	err = explain(err)
+	if s := CloseStatus(err); s == StatusNormalClosure || s == StatusGoingAway {
+		return io.EOF
+	}
+	return err
+}
+
 // explain makes errors those of a net.Conn.
-func (n *netConn) explain(err error) error {
+func explain(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return os.ErrDeadlineExceeded
-	case CloseStatus(err) == StatusNormalClosure || CloseStatus(err) == StatusGoingAway:
-		return io.EOF
+	case errors.Is(err, net.ErrClosed):
+		return net.ErrClosed
 	}
 	return err
 }
@@ -96,7 +105,7 @@ func (n *netConn) explain(err error) error {
 // Write sends a message.
 func (n *netConn) Write(p []byte) (int, error) {
 	if err := n.conn.Write(n.write.context(), n.kind, p); err != nil {
-		return 0, n.explain(err)
+		return 0, explain(err)
 	}
 	return len(p), nil
 }
@@ -154,6 +163,7 @@ type timeLimit struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
+	moved  int // counts calls of set
 }
 
 // context returns the context that ends at the deadline.
@@ -179,13 +189,20 @@ func (d *timeLimit) set(t time.Time) {
 	if d.ctx.Err() != nil {
 		d.ctx, d.cancel = context.WithCancelCause(d.base)
 	}
-	cancel := d.cancel
+	d.moved++
+	cancel, moved := d.cancel, d.moved
 	switch left := time.Until(t); {
 	case t.IsZero():
 	case left <= 0:
 		cancel(os.ErrDeadlineExceeded)
 	default:
-		d.timer = time.AfterFunc(left, func() { cancel(os.ErrDeadlineExceeded) })
+		d.timer = time.AfterFunc(left, func() {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if d.moved == moved { // else it came too late to be stopped
+				cancel(os.ErrDeadlineExceeded)
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package websocket
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,7 +38,8 @@ func bad(format string, args ...any) Option {
 	return godwit.Attribute(badKey, fmt.Errorf("websocket."+format, args...))
 }
 
-// ReadLimit bounds a message that is read, after decompression; a larger one
+// ReadLimit bounds a message that is read, after decompression, and the work for
+// it: compressed bytes to about twice as many, empty frames to 1024. A larger one
 // ends the connection with [ErrMessageTooLarge] and status 1009. The default is
 // [DefaultReadLimit], 1 MiB; 0 means no limit.
 func ReadLimit(bytes int64) Option {
@@ -60,7 +62,8 @@ type pace struct{ every, within time.Duration }
 
 // KeepAlive sends a ping every so often, and closes the connection with
 // [PongTimeoutError] if within the given time of one nothing comes from the
-// server while somebody reads. While nobody reads, pongs can't be seen and
+// server while somebody reads. A ping waits for a message that is being written;
+// then what the server takes of that is its sign of life. While nobody reads, pongs can't be seen and
 // pings only keep the way open. The default is none.
 func KeepAlive(every, within time.Duration) Option {
 	if every <= 0 || within <= 0 {
@@ -72,7 +75,13 @@ func KeepAlive(every, within time.Duration) Option {
 // Subprotocol offers sub-protocols, best first; [Conn.Subprotocol] is the one
 // that the server chose, if any.
 func Subprotocol(names ...string) Option {
-	for _, name := range names {
+	if len(names) == 0 {
+		return godwit.All()
+	}
+	for i, name := range names {
+		if slices.Contains(names[:i], name) { // RFC 6455 §4.1
+			return bad("Subprotocol: %q is offered twice", name)
+		}
 		if !header.IsToken(name) {
 			return bad("Subprotocol(%q): only letters, digits and !#$%%&'*+-.^_`|~ are allowed", name)
 		}
@@ -128,7 +137,9 @@ type Reconnect struct {
 	// Min and Max bound the wait before an attempt, which doubles from one to
 	// the next, less up to a half by chance; 0 = 500 ms and 30 s.
 	Min, Max time.Duration
-	// Attempts is how often in a row it may fail; 0 = 10, negative = no bound.
+	// Attempts is how often in a row it may fail; 0 = 10, negative = no bound. A
+	// connection that was lost again before a message came on it, and within 10
+	// s or Max, whichever is more, has failed, too. After that the error is final.
 	Attempts int
 	// When says whether the error that a connection ended with, or an attempt
 	// failed with, is to be followed by another attempt; nil = [Temporary].
@@ -140,7 +151,10 @@ type Reconnect struct {
 }
 
 // WithReconnect makes the connection again when it is lost: whoever reads or
-// writes then connects, waits, and calls Subscribe, within their context. A
+// writes then waits, connects, and calls Subscribe, within their context; the
+// next one goes on where that ended. A handshake refused with 429 or 503 and a
+// Retry-After is not repeated before that, up to an hour. Client.Cancel ends the
+// wait, and Client.Join waits for it. A
 // message is never sent twice, and what the server sent meanwhile is lost. A
 // write that fails halfway returns its error, and the next one reconnects.
 func WithReconnect(r Reconnect) Option {
@@ -158,6 +172,7 @@ type settings struct {
 	pace         pace
 	compressFrom int
 	codec        godwit.Codec
+	reconnects   bool
 }
 
 func settingsOf(client *godwit.Client, a *attr.Attributes) *settings {
@@ -168,6 +183,7 @@ func settingsOf(client *godwit.Client, a *attr.Attributes) *settings {
 		compressFrom: defaultThreshold,
 		codec:        jsonCodec(client),
 	}
+	_, s.reconnects = reconnectKey.Get(a)
 	if n := compressionKey.Or(a, Compression{}).Threshold; n > 0 {
 		s.compressFrom = n
 	}

@@ -29,12 +29,14 @@ func (l *link) ping(ctx context.Context) error {
 			if isClosed(p.answered) {
 				break
 			}
-			return context.Cause(ctx)
+			return l.turnedAway(ctx)
 		}
 		if l.in.kind != 0 || l.in.left > 0 || l.in.ahead { // the pong stands behind a message
+			passed := l.in.keep().whenPassed()
 			l.read.unlock()
 			select {
 			case <-p.answered:
+			case <-passed: // and who read it may not read on
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
@@ -122,7 +124,9 @@ func (l *link) answered(payload []byte) {
 
 // keepAlive pings on a timer. A peer is taken for dead if nothing at all comes
 // while somebody waits for it from a ping to the end of the pong timeout; while
-// nobody reads nothing can be said of it.
+// nobody reads nothing can be said of it. No ping can go out while a frame is
+// being written: then what the peer takes is its sign of life, and it is dead if
+// it takes nothing from one ping that was due to the next.
 type keepAlive struct {
 	link          *link
 	every, within time.Duration
@@ -131,9 +135,10 @@ type keepAlive struct {
 	timer   *time.Timer
 	stopped bool
 	waiting bool   // somebody reads
-	signs   uint64 // of life: reads that began or ended
-	asked   bool   // a ping is out, and somebody waits for the answer
-	asSigns uint64 // signs at that time
+	signs   uint64 // of life: reads that began or ended, writes that the peer let go on
+	asked   bool   // a ping is out
+	stuck   bool   // one could not go out
+	asSigns uint64 // signs at that time, if somebody read
 }
 
 func (k *keepAlive) start() {
@@ -167,12 +172,26 @@ func (k *keepAlive) heard(int) {
 	k.signs++
 }
 
+// wrote is called when a piece of a message was written that took so long. What
+// is written at once may be in a buffer of this side only.
+func (k *keepAlive) wrote(took time.Duration) {
+	if took < waited {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.signs++
+}
+
+// waited is how long a write takes at least that waits for the peer.
+const waited = 2 * time.Millisecond
+
 // tick pings, or looks what became of the ping.
 func (k *keepAlive) tick() {
 	k.mu.Lock()
-	dead := k.asked && k.waiting && k.signs == k.asSigns
+	dead := (k.asked || k.stuck) && k.waiting && k.signs == k.asSigns
 	pingNow := !k.asked
-	k.asked = pingNow
+	k.asked = false
 	if k.asSigns = k.signs; !k.waiting { // a sign that has been: nothing can be said
 		k.asSigns--
 	}
@@ -182,17 +201,21 @@ func (k *keepAlive) tick() {
 		return
 	}
 	next := max(k.every-k.within, 0)
+	sent := false
 	if pingNow {
 		ctx, cancel := context.WithTimeout(context.Background(), k.within)
-		err := k.link.sendPing(ctx, k.link.nextPing())
+		sent = k.link.sendPing(ctx, k.link.nextPing()) == nil
 		cancel()
-		if err != nil && k.link.failure() != nil {
+		if k.link.failure() != nil {
 			return
 		}
-		next = k.within
+		if sent || k.link.mute.Load() { // then nothing waited
+			next = k.within
+		}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.asked, k.stuck = sent, pingNow && !sent
 	if !k.stopped {
 		k.timer.Reset(next)
 	}

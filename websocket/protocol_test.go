@@ -6,11 +6,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/godwit-go/godwit"
+	"github.com/godwit-go/godwit/engine/cio"
 	"github.com/godwit-go/godwit/engine/mock"
 	"github.com/godwit-go/godwit/internal/ws"
 	"github.com/godwit-go/godwit/websocket"
@@ -135,6 +137,7 @@ func TestHandshake(t *testing.T) {
 		{name: "an ordinary page", answer: func(*http.Request) (int, http.Header) { return 200, http.Header{} }, fails: "200"},
 		{name: "wrong key", answer: change(key, "AAAA"), fails: key},
 		{name: "no key", answer: change(key, ""), fails: key},
+		{name: "two protocols", answer: change("Upgrade", "websocket, h2c"), fails: "Upgrade"},
 		{name: "sub-protocol not offered", answer: agreeing(protocols, "c"), opts: []websocket.Option{websocket.Subprotocol("a")}, fails: "not offered"},
 		{name: "extension not offered", answer: agreeing("Sec-WebSocket-Extensions", "permessage-deflate"), fails: "not offered"},
 		{name: "bad extension", answer: agreeing("Sec-WebSocket-Extensions", "permessage-deflate; x"),
@@ -162,21 +165,40 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
+// TestNotSwitched: a 101 that does not say to what.
+func TestNotSwitched(t *testing.T) {
+	for _, missing := range []string{"Upgrade", "Connection"} {
+		srv := httptest.NewServer(server(t, func(r *http.Request) (int, http.Header) {
+			_, h := agreeing()(r)
+			h.Del(missing)
+			return 101, h
+		}, (*peer).rest))
+		defer srv.Close()
+		c := godwit.New(godwit.WithEngine(cio.Config{}))
+		defer c.Close()
+		_, err := websocket.Dial(t.Context(), c, srv.URL)
+		if e, ok := errors.AsType[*websocket.HandshakeError](err); !ok || e.Response.Status != 101 || websocket.Temporary(err) {
+			t.Errorf("without %s: %v", missing, err)
+		}
+	}
+}
+
 func TestBadArguments(t *testing.T) {
 	for name, dial := range map[string]struct {
 		url  string
 		opt  websocket.Option
 		says string
 	}{
-		"scheme":       {"ftp://h/", nil, "ftp"},
-		"fragment":     {"ws://h/#x", nil, "fragment"},
-		"limit":        {"ws://h/", websocket.ReadLimit(-1), "ReadLimit"},
-		"keep-alive":   {"ws://h/", websocket.KeepAlive(0, 1), "KeepAlive"},
-		"close":        {"ws://h/", websocket.CloseTimeout(0), "CloseTimeout"},
-		"sub-protocol": {"ws://h/", websocket.Subprotocol("a b"), "a b"},
-		"window":       {"ws://h/", websocket.Compress(websocket.Compression{ServerMaxWindowBits: 7}), "window bits"},
-		"backoff":      {"ws://h/", websocket.WithReconnect(websocket.Reconnect{Min: -1}), "Min"},
-		"body":         {"ws://h/", godwit.Body("x"), "GET without a body"},
+		"scheme":        {"ftp://h/", nil, "ftp"},
+		"fragment":      {"ws://h/#x", nil, "fragment"},
+		"limit":         {"ws://h/", websocket.ReadLimit(-1), "ReadLimit"},
+		"keep-alive":    {"ws://h/", websocket.KeepAlive(0, 1), "KeepAlive"},
+		"close":         {"ws://h/", websocket.CloseTimeout(0), "CloseTimeout"},
+		"sub-protocol":  {"ws://h/", websocket.Subprotocol("a b"), "a b"},
+		"offered twice": {"ws://h/", websocket.Subprotocol("a", "b", "a"), "twice"},
+		"window":        {"ws://h/", websocket.Compress(websocket.Compression{ServerMaxWindowBits: 7}), "window bits"},
+		"backoff":       {"ws://h/", websocket.WithReconnect(websocket.Reconnect{Min: -1}), "Min"},
+		"body":          {"ws://h/", godwit.Body("x"), "GET without a body"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onMock(t, echo, func(s *scene) {

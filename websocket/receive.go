@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"github.com/godwit-go/godwit/internal/ws"
@@ -47,7 +48,7 @@ func (l *link) readInto(ctx context.Context, buf []byte) (MessageType, []byte, e
 			if l.dead.Load() {
 				return 0, buf[:start], err
 			}
-			if in.left > 0 || in.compressed {
+			if in.left > 0 || in.compressed && !in.inflate.rewind() {
 				return 0, buf[:start], l.abandoned(err)
 			}
 			in.keep().partial = append([]byte{}, buf[start:]...)
@@ -76,28 +77,61 @@ func (l *link) open(ctx context.Context) error {
 		return err
 	}
 	in.kind, in.compressed, in.size, in.text = MessageType(h.Opcode), h.Compressed, 0, ws.UTF8{}
+	in.wire, in.empty = 0, 0
 	in.streamed = false
 	in.number++
-	if !in.compressed {
-		return l.count(h.Length)
+	if !l.spoke.Load() {
+		l.spoke.Store(true)
 	}
-	in.inflate = newInflater(l, ctx)
-	return nil
+	if in.compressed {
+		in.inflate = newInflater(l, ctx, !h.Final)
+	}
+	return l.admit(h)
+}
+
+// The work that a message may be beside its size.
+const (
+	mostEmpty = 1 << 10 // empty frames
+	overhead  = 4 << 10 // more than twice the limit of compressed bytes
+)
+
+// admit checks the limit when a frame of the message in progress begins.
+func (l *link) admit(h ws.Header) error {
+	in, limit := &l.in, l.set.readLimit
+	if limit > 0 && !l.unlimited.Load() {
+		if h.Length == 0 {
+			if in.empty++; in.empty > mostEmpty {
+				return l.tooBig(fmt.Sprintf("it has more than %d empty frames", mostEmpty))
+			}
+		}
+		most := int64(math.MaxInt64)
+		if limit < most/4 {
+			most = 2*limit + overhead
+		}
+		if in.compressed && h.Length > most-in.wire {
+			return l.tooBig(fmt.Sprintf("the limit is %d bytes", limit))
+		}
+	}
+	if in.compressed {
+		in.wire += h.Length
+		return nil
+	}
+	return l.count(h.Length)
 }
 
 // count adds to the size of the message in progress, if it may become so large.
 func (l *link) count(n int64) error {
 	limit := l.set.readLimit
 	if limit > 0 && n > limit-l.in.size && !l.unlimited.Load() {
-		return l.tooBig(limit)
+		return l.tooBig(fmt.Sprintf("the limit is %d bytes", limit))
 	}
 	l.in.size += n
 	return nil
 }
 
-func (l *link) tooBig(limit int64) error {
-	l.broke(&ws.Error{Code: ws.CodeTooBig, Reason: fmt.Sprintf("message of more than %d bytes", limit), Section: "RFC 6455 §7.4.1"})
-	return l.replace(fmt.Errorf("%w: the limit is %d bytes (raise it with websocket.ReadLimit)", ErrMessageTooLarge, limit))
+func (l *link) tooBig(why string) error {
+	l.tell(ws.CodeTooBig, "message too large: "+why)
+	return l.fail(fmt.Errorf("%w: %s (raise it with websocket.ReadLimit)", ErrMessageTooLarge, why))
 }
 
 // some reads some of the message in progress into p, which is not empty. At the
@@ -130,6 +164,10 @@ func (l *link) judge(p []byte, err error) error {
 			in.inflate = nil
 		}
 		in.kind = 0
+		if k := in.kept; k != nil && k.passed != nil {
+			close(k.passed)
+			k.passed = nil
+		}
 	}
 	return err
 }
@@ -146,10 +184,8 @@ func (l *link) raw(ctx context.Context, p []byte) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		if !in.compressed {
-			if err := l.count(h.Length); err != nil {
-				return 0, err
-			}
+		if err := l.admit(h); err != nil {
+			return 0, err
 		}
 	}
 	return l.payload(ctx, p)
@@ -158,18 +194,14 @@ func (l *link) raw(ctx context.Context, p []byte) (int, error) {
 // abandoned ends the connection because a read was broken off inside a frame:
 // nobody could make sense of what follows.
 func (l *link) abandoned(cause error) error {
-	err := fmt.Errorf("websocket: the read was cancelled in the middle of a message: %w", cause)
-	l.broke(&ws.Error{Code: int(StatusGoingAway), Reason: "read cancelled"})
-	return l.replace(err)
+	l.tell(int(StatusGoingAway), "read cancelled")
+	if err := l.fail(errReadCancelled); err != errReadCancelled {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errReadCancelled, cause)
 }
 
-// replace gives the connection's error words of its own.
-func (l *link) replace(err error) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.err = err
-	return err
-}
+var errReadCancelled = errors.New("websocket: a read was cancelled in the middle of a message")
 
 // messageReader streams one message.
 type messageReader struct {
@@ -182,17 +214,19 @@ type messageReader struct {
 	keeps bool
 }
 
-// reader waits for a message, and returns what streams it. A message before
-// that was not read to its end is skipped.
+// reader waits for a message, and returns what streams it. A message that a
+// reader before did not read to its end is skipped.
 func (l *link) reader(ctx context.Context) (MessageType, io.Reader, error) {
 	if err := l.begin(ctx); err != nil {
 		return 0, nil, err
 	}
 	defer l.end(ctx)
-	if err := l.discard(ctx); err != nil {
-		return 0, nil, err
+	if l.in.streamed {
+		if err := l.discard(ctx); err != nil {
+			return 0, nil, err
+		}
 	}
-	if err := l.open(ctx); err != nil {
+	if err := l.open(ctx); err != nil { // no new one if a Read did not wait for its end
 		return 0, nil, err
 	}
 	l.in.streamed = true
@@ -208,7 +242,7 @@ func (l *link) discard(ctx context.Context) error {
 	var scrap [512]byte
 	for in.kind != 0 {
 		if _, err := l.some(ctx, scrap[:]); err != nil && err != io.EOF {
-			if !l.dead.Load() && in.compressed {
+			if !l.dead.Load() && in.compressed && !in.inflate.rewind() {
 				return l.abandoned(err)
 			}
 			return err
@@ -234,11 +268,21 @@ func (r *messageReader) Read(p []byte) (int, error) {
 		r.err = errSkipped
 		return 0, r.err
 	}
+	if k := l.in.kept; k != nil && len(k.partial) > 0 {
+		n := copy(p, k.partial)
+		k.partial = k.partial[n:]
+		return n, nil
+	}
 	n, err := l.some(r.ctx, p)
 	if err != nil && err != io.EOF && !l.dead.Load() {
-		if l.in.compressed || l.in.left > 0 && !r.keeps {
+		alive := l.in.left == 0 || r.keeps
+		if alive && l.in.compressed {
+			alive = l.in.inflate.rewind()
+		}
+		switch {
+		case !alive:
 			err = l.abandoned(err)
-		} else if r.keeps {
+		case r.keeps:
 			return n, err
 		}
 	}

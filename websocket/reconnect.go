@@ -3,6 +3,7 @@ package websocket
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/attr"
+	"github.com/godwit-go/godwit/header"
 )
 
 type attrs = attr.Attributes
@@ -20,10 +22,16 @@ type redialer struct {
 	url    string
 	opts   []Option
 	policy Reconnect
-	turn   gate // held by who connects
 
 	once sync.Once
 	over chan struct{} // closed with the Conn
+
+	turn gate // held by who connects; guards what follows
+	// The wait outlives the callers, whose contexts may be shorter than it.
+	lost     *live     // the connection that is to be replaced
+	failures int       // in a row
+	due      time.Time // of the next attempt
+	end      error     // nothing more is to be hoped for
 }
 
 func newRedialer(client *godwit.Client, url string, opts []Option, policy Reconnect) *redialer {
@@ -47,7 +55,7 @@ func (r *redialer) close() {
 func (c *Conn) writable(ctx context.Context) (*live, error) {
 	for {
 		at := c.now.Load()
-		err := at.failure()
+		err := at.ready()
 		if err == nil {
 			return at, nil
 		}
@@ -61,7 +69,7 @@ func (c *Conn) writable(ctx context.Context) (*live, error) {
 // another connection, else the error to be returned.
 func (c *Conn) restore(ctx context.Context, at *live, err error) error {
 	r := c.again
-	if r == nil || at.failure() == nil || !r.policy.When(err) {
+	if r == nil || at.failure() == nil {
 		return err
 	}
 	if !r.turn.lock(ctx.Done(), r.over) {
@@ -71,9 +79,97 @@ func (c *Conn) restore(ctx context.Context, at *live, err error) error {
 		return errClosed
 	}
 	defer r.turn.unlock()
-	if c.now.Load() != at {
+	switch {
+	case c.now.Load() != at:
 		return nil
+	case isClosed(r.over):
+		return err
+	case r.lost != at:
+		r.lose(at, at.failure())
 	}
+	if r.end == nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		next, err := r.connect(ctx)
+		if err == nil {
+			return c.replace(at, next)
+		}
+		if r.end == nil { // only this caller gives up
+			return err
+		}
+	}
+	at.giveUp()
+	return r.end
+}
+
+// replace puts next in the place of a lost connection.
+func (c *Conn) replace(lost, next *live) error {
+	c.now.Store(next)
+	lost.giveUp()
+	if isClosed(c.again.over) { // by who may not have seen next
+		next.fail(errClosed)
+		return errClosed
+	}
+	return nil
+}
+
+// healthy is how long a connection must stand at least to count as a success
+// without a message.
+const healthy = 10 * time.Second
+
+// lose notes that a connection was lost, and when to try again.
+func (r *redialer) lose(at *live, err error) {
+	first := r.lost == nil
+	r.lost = at
+	switch {
+	case at.registered().Err() != nil: // Client.Cancel came after the loss
+		r.end = errCancelled
+	case !r.policy.When(err):
+		r.end = err
+	case at.heard() || time.Since(at.since) >= max(healthy, r.policy.Max):
+		r.failures = 0
+	case !first: // what the last attempt made came to nothing
+		r.failed(err)
+		return
+	}
+	r.schedule(nil)
+}
+
+// failed counts an attempt that failed.
+func (r *redialer) failed(err error) {
+	r.failures++
+	switch {
+	case !r.policy.When(err):
+		r.end = err
+	case r.failures == r.policy.Attempts:
+		r.end = fmt.Errorf("websocket: gave up after %d attempts to reconnect: %w", r.failures, err)
+	}
+	r.schedule(err)
+}
+
+// longestRetryAfter bounds what a server may ask for.
+const longestRetryAfter = time.Hour
+
+// schedule sets the time of the next attempt.
+func (r *redialer) schedule(err error) {
+	wait := r.policy.Min
+	for n := r.failures; n > 0 && wait < r.policy.Max; n-- {
+		wait += min(wait, r.policy.Max-wait)
+	}
+	wait = wait/2 + rand.N(wait/2+1)
+	if e, ok := errors.AsType[*HandshakeError](err); ok && (e.Response.Status == 429 || e.Response.Status == 503) {
+		if after, ok := header.RetryAfter(e.Response.Header, time.Now()); ok {
+			wait = max(wait, min(after, longestRetryAfter))
+		}
+	}
+	r.due = time.Now().Add(wait)
+}
+
+// connect tries until it succeeds, ctx ends, or nothing more is to be hoped for;
+// then it sets r.end.
+func (r *redialer) connect(ctx context.Context) (*live, error) {
+	lost := r.lost.registered() // the client's Cancel ends that, as long as there is no other
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watching := make(chan struct{})
@@ -82,56 +178,52 @@ func (c *Conn) restore(ctx context.Context, at *live, err error) error {
 		select {
 		case <-r.over:
 			cancel(errClosed)
+		case <-lost.Done():
+			cancel(errCancelled)
 		case <-watching:
 		}
 	}()
-	next, err := r.connect(ctx)
-	if err != nil {
-		return err
-	}
-	c.now.Store(next)
-	if isClosed(r.over) {
-		next.fail(errClosed)
-		return errClosed
-	}
-	return nil
-}
-
-// connect tries until it succeeds, or nothing more is to be hoped for.
-func (r *redialer) connect(ctx context.Context) (*live, error) {
-	wait := r.policy.Min
-	for n := 1; ; n++ {
-		select {
-		case <-time.After(wait/2 + rand.N(wait/2+1)):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-		wait = min(2*wait, r.policy.Max)
+	for {
 		next, err := r.attempt(ctx)
-		if err == nil {
-			return next, nil
-		}
 		switch {
+		case err == nil:
+			return next, nil
 		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
-		case !r.policy.When(err):
+			err = context.Cause(ctx)
+			if lost.Err() != nil && !isClosed(r.over) {
+				r.end = errCancelled
+			}
 			return nil, err
-		case n == r.policy.Attempts:
-			return nil, fmt.Errorf("websocket: gave up after %d attempts to reconnect: %w", n, err)
+		}
+		if r.failed(err); r.end != nil {
+			return nil, r.end
 		}
 	}
 }
 
+// attempt makes one attempt, when it is due.
 func (r *redialer) attempt(ctx context.Context) (*live, error) {
+	timer := time.NewTimer(time.Until(r.due))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	next, _, err := open(ctx, r.client, r.url, r.opts)
-	if err != nil || r.policy.Subscribe == nil {
-		return next, err
+	if err == nil && r.policy.Subscribe != nil {
+		alone := new(Conn)
+		alone.now.Store(next)
+		if err = r.policy.Subscribe(ctx, alone); err != nil {
+			alone.CloseNow()
+			err = fmt.Errorf("websocket: subscribe: %w", err)
+		}
 	}
-	alone := new(Conn)
-	alone.now.Store(next)
-	if err := r.policy.Subscribe(ctx, alone); err != nil {
-		next.fail(errClosed)
-		return nil, fmt.Errorf("websocket: subscribe: %w", err)
+	if err == nil {
+		return next, nil
 	}
-	return next, nil
+	if ctx.Err() != nil { // a server that is slower than the callers is not to be flooded
+		r.schedule(nil)
+	}
+	return nil, err
 }

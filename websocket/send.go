@@ -58,7 +58,7 @@ func (l *link) beginMessage(ctx context.Context) error {
 		return err
 	}
 	if !l.message.lock(ctx.Done(), nil) {
-		return context.Cause(ctx)
+		return l.turnedAway(ctx)
 	}
 	if err := l.failure(); err != nil {
 		l.message.unlock()
@@ -71,9 +71,12 @@ func (l *link) beginMessage(ctx context.Context) error {
 // is the frame's turn nothing is sent; later that ends the connection.
 func (l *link) writeFrame(ctx context.Context, h ws.Header, payload []byte) error {
 	if !l.frame.lock(ctx.Done(), nil) {
-		return context.Cause(ctx)
+		return l.turnedAway(ctx)
 	}
 	defer l.unlockFrame()
+	if err := l.muted(); err != nil {
+		return err
+	}
 	if l.closeSent.Load() {
 		if err := l.failure(); err != nil {
 			return err
@@ -89,7 +92,7 @@ func (l *link) writeFrame(ctx context.Context, h ws.Header, payload []byte) erro
 		return fmt.Errorf("%w: %w", errWriteCancelled, context.Cause(ctx))
 	}
 	if err != nil {
-		return l.lost("write", err)
+		return l.lostWriting(err)
 	}
 	return nil
 }
@@ -108,7 +111,7 @@ func (l *link) put(h ws.Header, payload []byte) error {
 	for {
 		n := min(len(payload), len(buf)-at)
 		key = ws.Mask(buf[at:], payload[:n], key)
-		if _, err := l.stream.Write(buf[:at+n]); err != nil {
+		if err := l.push(buf[:at+n], h.Opcode); err != nil {
 			return err
 		}
 		if payload = payload[n:]; len(payload) == 0 {
@@ -118,14 +121,32 @@ func (l *link) put(h ws.Header, payload []byte) error {
 	}
 }
 
+// push writes to the stream: at once, unless keep-alive wants to see that the
+// peer takes what is sent.
+func (l *link) push(p []byte, op ws.Opcode) error {
+	if l.alive == nil || op.IsControl() {
+		_, err := l.stream.Write(p)
+		return err
+	}
+	for len(p) > 0 {
+		n, began := min(len(p), midOut), time.Now()
+		if _, err := l.stream.Write(p[:n]); err != nil {
+			return err
+		}
+		l.alive.wrote(time.Since(began))
+		p = p[n:]
+	}
+	return nil
+}
+
 // unlockFrame lets others write. A pong that came due meanwhile goes first; the
 // loop is for one that comes between the look and the unlocking.
 func (l *link) unlockFrame() {
 	for {
-		if pong := l.takePong(); pong != nil && !l.closeSent.Load() {
+		if pong := l.takePong(); pong != nil && !l.closeSent.Load() && !l.mute.Load() {
 			setWriteDeadline(l.stream, time.Now().Add(controlTime))
 			if err := l.writeControl(ws.Pong, pong); err != nil {
-				l.lost("write a pong", err)
+				l.lostWriting(err)
 			}
 			setWriteDeadline(l.stream, time.Time{})
 			continue
@@ -165,7 +186,7 @@ func (l *link) compresses(n int) bool {
 func (l *link) writeCompressed(ctx context.Context, kind MessageType, data []byte) error {
 	z := newDeflater(l)
 	defer z.finish()
-	if _, err := z.flate.Write(data); err != nil {
+	if err := z.compress(data); err != nil {
 		return err
 	}
 	if err := z.flate.Flush(); err != nil {
@@ -174,7 +195,7 @@ func (l *link) writeCompressed(ctx context.Context, kind MessageType, data []byt
 	payload, _ := bytes.CutSuffix(z.out.Bytes(), deflateTail)
 	err := l.writeFrame(ctx, ws.Header{Final: true, Compressed: true, Opcode: ws.Opcode(kind)}, payload)
 	if err == nil {
-		z.remember(data)
+		z.commit()
 	}
 	return err
 }

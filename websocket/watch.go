@@ -38,20 +38,20 @@ func (w *watch) begin(ctx context.Context, b breaker) error {
 	if done == nil {
 		return nil
 	}
-	w.state.Store(watchBusy)
-	if w.watched != done { // changed only here and in end, by one operation at a time, or when all is over
-		w.register(ctx, b)
-	}
+	w.mu.Lock() // fire waits: what has not begun is not broken off
+	defer w.mu.Unlock()
 	if ctx.Err() != nil {
-		w.end(ctx)
 		return context.Cause(ctx)
 	}
+	if w.watched != done {
+		w.register(ctx, b)
+	}
+	w.state.Store(watchBusy)
 	return nil
 }
 
+// register watches ctx; w.mu is held.
 func (w *watch) register(ctx context.Context, b breaker) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.drop(); w.closed {
 		return
 	}

@@ -70,10 +70,9 @@ func (w *writer) Write(p []byte) (int, error) {
 
 // compress adds to a compressed message.
 func (w *writer) compress(p []byte) error {
-	if _, err := w.z.flate.Write(p); err != nil {
+	if err := w.z.compress(p); err != nil {
 		return w.fail(err)
 	}
-	w.z.remember(p)
 	if out := w.z.out; out.Len() >= smallOut {
 		if err := w.flush(out.Bytes(), false); err != nil {
 			return err
@@ -97,10 +96,10 @@ func (w *writer) flush(payload []byte, final bool) error {
 }
 
 // fail ends the message. If some of it was sent nothing can follow it, so the
-// connection ends too.
+// connection ends too, unless nothing follows in any case.
 func (w *writer) fail(err error) error {
-	if w.begun {
-		w.link.fail(fmt.Errorf("websocket: a message was left unfinished: %w", err))
+	if l := w.link; w.begun && !l.mute.Load() && !l.closeSent.Load() {
+		l.fail(fmt.Errorf("websocket: a message was left unfinished: %w", err))
 	}
 	w.finish(err)
 	return err
@@ -138,6 +137,9 @@ func (w *writer) Close() error {
 	}
 	if err := w.flush(last, true); err != nil {
 		return err
+	}
+	if w.z != nil {
+		w.z.commit()
 	}
 	w.finish(errWriterClosed)
 	return nil

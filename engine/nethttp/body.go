@@ -80,7 +80,7 @@ func (x *exchange) upgraded(out *engine.Response, resp *http.Response) (*engine.
 	stream, ok := resp.Body.(io.ReadWriteCloser)
 	if !ok {
 		resp.Body.Close()
-		return nil, &engine.ProtocolError{Reason: "the RoundTripper gives no access to the upgraded connection"}
+		return nil, &engine.ProtocolError{Reason: "101 whose connection net/http does not hand over: its Upgrade and Connection fields do not say so, or the RoundTripper keeps it", Section: "RFC 9110 §7.8"}
 	}
 	x.stopTimers(&x.deadline, &x.idle)
 	out.Body, out.ContentLength = http.NoBody, 0
