@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -79,13 +80,14 @@ type Config struct {
 	// by ALPN, at the first connection to an origin, for which requests that come
 	// meanwhile wait. HTTP/2 is for https URLs; WantRawHead, CONNECT, and Protocol
 	// unless the server has announced to take it by HTTP/2, are left to HTTP/1.1.
-	// With HTTP2 alone what needs HTTP/1.1 is an error.
+	// With HTTP2 alone what needs HTTP/1.1 is an error. A TLS.NextProtos without
+	// "h2" takes HTTP2 out, if that leaves HTTP1; it is not looked at else.
 	Protocols Protocols
 	// Coalesce lets an https origin share the HTTP/2 connection of another one
 	// that has the same address and port and whose certificate holds for it
 	// (RFC 9113 §9.1.1). A 421 is answered by a connection of its own. It is left
-	// alone where a proxy is used, or Config.TLS names a server, verifies nothing,
-	// or has checks of its own (pins).
+	// alone where a proxy is used, for origins that Hosts places, or if Config.TLS
+	// names a server, verifies nothing, or has checks of its own (pins).
 	Coalesce bool
 
 	// NoStaleRetry forbids the silent re-send on a dead reused connection.
@@ -161,6 +163,9 @@ func (c Config) over(shared engine.Config) Config {
 	c.NoStaleRetry = c.NoStaleRetry || shared.NoStaleRetry
 	c.Protocols = first(c.Protocols, HTTP1|HTTP2)
 	c.TLS = first(c.TLS, shared.TLS)
+	if c.Protocols&HTTP1 != 0 && c.TLS != nil && len(c.TLS.NextProtos) > 0 && !slices.Contains(c.TLS.NextProtos, "h2") {
+		c.Protocols = HTTP1
+	}
 	if c.Proxy == nil {
 		c.Proxy = shared.Proxy
 	}

@@ -182,7 +182,7 @@ func (x *exchange) fill(route dial.Route, r *route) (*conn, error) {
 // await waits in the pool's queue.
 func (x *exchange) await(r *route, w *waiter) (*conn, error) {
 	if h := x.engine.http2; h != nil {
-		h.pool.Evict()
+		h.makeRoom(r)
 	}
 	t := x.req.Timeouts.Or(x.engine.config.Timeouts)
 	return x.engine.pool.await(x.ctx, r, w, x.clock.whole.or(in(t.Pool, time.Now(), engine.KindPool)))

@@ -12,6 +12,7 @@ import (
 	"github.com/godwit-go/godwit/internal/h2"
 	h2exchange "github.com/godwit-go/godwit/internal/h2/exchange"
 	h2pool "github.com/godwit-go/godwit/internal/h2/pool"
+	"github.com/godwit-go/godwit/internal/h2/priority"
 )
 
 // Protocols is a set of protocols.
@@ -56,8 +57,12 @@ type http2 struct {
 	aliases map[dial.Route]alias
 }
 
-// errHTTP1 tells that the server speaks HTTP/1.1 only.
-var errHTTP1 = errors.New("the server has not chosen HTTP/2")
+// errHTTP1 tells that a request goes by HTTP/1.1: the server has not chosen
+// HTTP/2, or takes this request by HTTP/1.1 only.
+var errHTTP1 = h2pool.ErrElsewhere
+
+// errChanged is why a request that was begun by HTTP/2 cannot go on by HTTP/1.1.
+var errChanged = errors.New("the server has changed from HTTP/2 to HTTP/1.1, and the request body, which was opened, cannot be opened again")
 
 const (
 	rememberOld = 10 * time.Minute // that a server speaks HTTP/1.1 only
@@ -76,10 +81,11 @@ func newHTTP2(e *Engine) *http2 {
 	}
 	x.options = h2exchange.Options{
 		Engine: name, Timeouts: c.Timeouts, ExpectContinueTimeout: c.ExpectContinueTimeout, NoStaleRetry: c.NoStaleRetry, Start: e.start,
+		Priority: priority.Of, Opened: priority.Opened,
 	}
 	x.pool = h2pool.New(h2pool.Config{
 		MaxConnections: c.MaxConnections, MaxPerRoute: c.MaxConnectionsPerRoute, KeepAlive: c.KeepAlive, MaxAge: c.MaxAge,
-		Claimed: e.pool.hasWaiters, Ended: x.ended,
+		Claimed: func(owner any) bool { return e.pool.claimed(owner.(*slotted).route) }, Ended: x.ended,
 		Conn: h2.Config{
 			StreamWindow: streamWindow, ConnWindow: connWindow, MaxStreamWindow: maxStreamWindow, HeaderTable: tableSize, EncoderTable: tableSize,
 			MaxHeaderBytes: first(c.MaxHeaderBytes, maxHeaderBytes), MaxHeaderFields: first(c.MaxHeaderFields, maxHeaderFields),
@@ -96,6 +102,17 @@ type slotted struct {
 
 // ended gives back the slot of a connection.
 func (x *http2) ended(owner any) { x.engine.pool.drop(owner.(*slotted).route) }
+
+// makeRoom closes an idle connection for those who wait in r, if its slot would
+// help them.
+func (x *http2) makeRoom(r *route) {
+	switch own, any := x.engine.pool.lacks(r); {
+	case own:
+		x.pool.EvictFrom(r.key)
+	case any:
+		x.pool.Evict()
+	}
+}
 
 // suits reports whether a request may go by HTTP/2. What needs HTTP/1.1 by its
 // nature does not: the raw head, the case of fields, an upgrade unless a server
@@ -163,9 +180,15 @@ func (x *http2) unable(req *engine.Request, route dial.Route) error {
 
 func (x *http2) run(ctx context.Context, y *h2exchange.Exchange, req *engine.Request, route dial.Route) (*h2exchange.Exchange, error) {
 	for {
-		shared := x.alias(ctx, route)
+		shared, err := x.alias(ctx, req, route)
+		if err != nil {
+			return nil, y.Fail(engine.OpDNS, err)
+		}
 		got, err := x.connect(ctx, y, req, shared)
 		if err == errHTTP1 {
+			if !y.HandOver() {
+				err = y.Fail(engine.OpConnect, errChanged)
+			}
 			return nil, err
 		}
 		if err != nil {
@@ -176,17 +199,57 @@ func (x *http2) run(ctx context.Context, y *h2exchange.Exchange, req *engine.Req
 			got.Retire()
 		}
 		switch {
-		case err == nil && shared != route && y.Status == misdirected && y.Repeatable():
+		case err == nil && shared != route && y.Status == misdirected:
 			x.misdirected(route)
+			if !y.Repeatable() {
+				return y, nil
+			}
 			y = y.Discard()
 		case err == nil:
 			return y, nil
+		case x.wantsHTTP1(req, err):
+			if h2.HTTP11Required(err) {
+				x.remember(route)
+				if shared == route {
+					got.Retire()
+				}
+			}
+			if !y.HandOver() {
+				return nil, err
+			}
+			if t := req.Trace; t != nil && t.Resent != nil {
+				t.Resent(err)
+			}
+			return nil, errHTTP1
 		case y.MayResend(err):
 			y = y.Again(err)
 		default:
 			return nil, err
 		}
 	}
+}
+
+// wantsHTTP1 reports whether err is that of a request which HTTP/1.1 may carry
+// instead: the server says so, or takes no such upgrade by HTTP/2, or not any
+// more.
+func (x *http2) wantsHTTP1(req *engine.Request, err error) bool {
+	if x.only {
+		return false
+	}
+	if _, unsupported := errors.AsType[*engine.UnsupportedError](err); unsupported {
+		return req.Protocol != ""
+	}
+	return h2.HTTP11Required(err) && !req.NoStaleRetry && !x.engine.config.NoStaleRetry
+}
+
+// remember notes that a server speaks HTTP/1.1 only, or wants to.
+func (x *http2) remember(route dial.Route) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.old) >= maxKnown {
+		clear(x.old)
+	}
+	x.old[route] = time.Now()
 }
 
 // connect gets a place on a connection.
@@ -211,7 +274,7 @@ func (x *http2) dial(ctx context.Context, y *h2exchange.Exchange, key dial.Route
 	p := x.engine.pool
 	idle, slot, err := p.take(key, true, func(r *route, w *waiter) (*conn, error) {
 		limit, reason := y.PoolLimit(false)
-		x.pool.Evict()
+		x.makeRoom(r)
 		c, err := p.await(ctx, r, w, due{at: limit})
 		if _, ok := errors.AsType[*engine.TimeoutError](err); ok && ctxerr.Of(ctx) == nil {
 			err = reason
@@ -225,7 +288,11 @@ func (x *http2) dial(ctx context.Context, y *h2exchange.Exchange, key dial.Route
 		p.put(idle)
 		return nil, nil, errHTTP1
 	}
-	d, err := y.Dial(x.dialer, key)
+	dial := y.Dial
+	if x.only {
+		dial = y.DialHTTP2
+	}
+	d, err := dial(x.dialer, key)
 	if err != nil {
 		p.drop(slot)
 		return nil, nil, err
@@ -233,19 +300,7 @@ func (x *http2) dial(ctx context.Context, y *h2exchange.Exchange, key dial.Route
 	if d.Proto == "h2" {
 		return d, &slotted{slot}, nil
 	}
-	if x.only {
-		d.Close()
-		p.drop(slot)
-		return nil, nil, &engine.OpError{Op: engine.OpTLS, Err: &engine.ProtocolError{
-			Reason: key.Addr + " does not speak HTTP/2", Section: "RFC 9113 §3.2",
-		}}
-	}
-	x.mu.Lock()
-	if len(x.old) >= maxKnown {
-		clear(x.old)
-	}
-	x.old[key] = time.Now()
-	x.mu.Unlock()
+	x.remember(key)
 	p.put(newConn(d, p, slot))
 	return nil, nil, errHTTP1
 }

@@ -6,8 +6,11 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/ctxerr"
 	"github.com/godwit-go/godwit/internal/dial"
 )
 
@@ -24,40 +27,53 @@ const misdirected = 421
 
 // alias returns the route whose connection serves for an origin: its own, or with
 // Config.Coalesce that of another origin at the same address and port whose
-// certificate holds for this one.
-func (x *http2) alias(ctx context.Context, own dial.Route) dial.Route {
+// certificate holds for this one. The error is that the request's limits, or its
+// context, ended while the address was looked up.
+func (x *http2) alias(ctx context.Context, req *engine.Request, own dial.Route) (dial.Route, error) {
 	c := &x.engine.config
 	if !c.Coalesce || own.Unix != "" || own.Proxy != "" || c.TLS != nil && judgesByName(c.TLS) {
-		return own
+		return own, nil
 	}
 	host, port, err := net.SplitHostPort(own.Addr)
-	if err != nil {
-		return own
+	if err != nil || x.placed(own.Addr, host) {
+		return own, nil
 	}
 	x.mu.Lock()
 	known, ok := x.aliases[own]
 	x.mu.Unlock()
 	if ok && known.refuse {
-		return own
+		return own, nil
 	}
 	other, found := x.pool.Find(func(key dial.Route, info *engine.Conn) bool {
 		return key == own || covers(key, info, host, port)
 	})
 	if !found || other == own {
-		return own
+		return own, nil
 	}
 	if ok && known.route == other {
-		return other
+		return other, nil
 	}
-	addresses := x.lookup(ctx, host)
+	addresses, err := x.lookup(ctx, req, host)
+	if err != nil {
+		return own, err
+	}
 	_, same := x.pool.Find(func(key dial.Route, info *engine.Conn) bool {
-		return key == other && slices.Contains(addresses, remote(info))
+		a, ok := remote(info)
+		return ok && key == other && strconv.Itoa(int(a.Port())) == port && slices.Contains(addresses, a.Addr().Unmap())
 	})
 	if !same {
-		return own
+		return own, nil
 	}
 	x.learn(own, alias{route: other})
-	return other
+	return other, nil
+}
+
+// placed reports whether Config.Hosts says where an origin is.
+func (x *http2) placed(addr, host string) bool {
+	hosts := x.engine.config.Hosts
+	_, byAddr := hosts[addr]
+	_, byHost := hosts[host]
+	return byAddr || byHost
 }
 
 // judgesByName reports whether a connection may be right for one name only: the
@@ -76,19 +92,26 @@ func covers(key dial.Route, info *engine.Conn, host, port string) bool {
 	return err == nil && p == port && info.TLS.PeerCertificates[0].VerifyHostname(host) == nil
 }
 
-func remote(info *engine.Conn) netip.Addr {
+// remote returns where a connection leads to, if that is an address.
+func remote(info *engine.Conn) (netip.AddrPort, bool) {
 	addr, err := netip.ParseAddrPort(info.Remote.String())
-	if err != nil {
-		return netip.Addr{}
-	}
-	return addr.Addr().Unmap()
+	return addr, err == nil
 }
 
 // lookup returns the addresses of host, none if they cannot be found: then it
-// has a connection of its own, which will say why.
-func (x *http2) lookup(ctx context.Context, host string) []netip.Addr {
+// has a connection of its own, which will say why. It keeps the request's limits.
+func (x *http2) lookup(ctx context.Context, req *engine.Request, host string) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
-		return []netip.Addr{a.Unmap()}
+		return []netip.Addr{a.Unmap()}, nil
+	}
+	var k clock
+	timeouts := req.Timeouts.Or(x.engine.config.Timeouts)
+	k.init(req, timeouts)
+	limit, within := k.whole.or(in(timeouts.Connect, time.Now(), engine.KindConnect)), ctx
+	if !limit.at.IsZero() {
+		var cancel context.CancelFunc
+		within, cancel = context.WithDeadline(ctx, limit.at)
+		defer cancel()
 	}
 	resolve := x.engine.config.Resolve
 	if resolve == nil {
@@ -96,15 +119,21 @@ func (x *http2) lookup(ctx context.Context, host string) []netip.Addr {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
-	found, err := resolve(ctx, host)
-	if err != nil {
-		return nil
+	found, err := resolve(within, host)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, &engine.OpError{Op: engine.OpDNS, Err: ctxerr.Of(ctx)}
+	case within.Err() != nil:
+		return nil, &engine.OpError{Op: engine.OpDNS, Err: limit.error()}
+	default:
+		return nil, nil
 	}
 	addresses := make([]netip.Addr, len(found))
 	for i, a := range found {
 		addresses[i] = a.Unmap()
 	}
-	return addresses
+	return addresses, nil
 }
 
 // misdirected remembers that an origin does not share a connection.

@@ -234,11 +234,16 @@ func (p *pool) claimed(r *route) bool {
 	return p.closed || p.waiting > 0 && (len(r.waiters) > 0 || p.firstQueued() != nil)
 }
 
-// hasWaiters reports whether somebody waits for a slot.
-func (p *pool) hasWaiters() bool {
+// lacks tells what keeps those who wait in r from a slot: the bound of r, or that
+// of all routes; neither if nobody waits.
+func (p *pool) lacks(r *route) (own, any bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.waiting > 0
+	if len(r.waiters) == 0 {
+		return false, false
+	}
+	own = r.open >= p.maxPerRoute
+	return own, !own && p.open >= p.maxOpen
 }
 
 // firstQueued returns the route below its limit whose first waiter came first.

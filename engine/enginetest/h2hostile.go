@@ -273,6 +273,15 @@ func floods() []hostile {
 		flood("FloodOfSettings", func(c *frameConn, _ uint32) error { return c.framer.WriteSettings() }),
 		flood("FloodOfSettingsAcks", func(c *frameConn, _ uint32) error { return c.framer.WriteSettingsAck() }),
 		flood("FloodOfPings", func(c *frameConn, _ uint32) error { return c.framer.WritePing(false, [8]byte{}) }),
+		{name: "FloodOfPingsAndDataOnClosedStream", run: func(c *frameConn, id uint32) {
+			c.headers(id, false, ":status", "200", "X", "malformed: the stream ends")
+			c.flood(func(int) error {
+				if err := c.framer.WriteData(id, false, []byte("x")); err != nil {
+					return err
+				}
+				return c.framer.WritePing(false, [8]byte{})
+			})
+		}},
 		flood("FloodOfPingAcks", func(c *frameConn, _ uint32) error { return c.framer.WritePing(true, [8]byte{}) }),
 		flood("FloodOfEmptyData", func(c *frameConn, id uint32) error { return c.framer.WriteData(id, false, nil) }),
 		flood("FloodOfPadding", func(c *frameConn, id uint32) error {

@@ -54,6 +54,10 @@ func http2Tests() []test {
 		{name: "GoAwayRetried", run: h2GoAway},
 		{name: "GoAwayLetsStreamsEnd", run: h2GoAwayGraceful},
 		{name: "GoAwayNotReplayable", run: h2GoAwayOnce},
+		{name: "GoAwayForEver", run: h2GoAwayAlways},
+		{name: "GoAwayTwice", run: h2GoAwayTwice},
+		{name: "GoAwayReason", run: h2GoAwayReason},
+		{name: "HTTP11Required", run: h2Requires1},
 		{name: "RefusedRetried", run: h2Refused},
 		{name: "RefusedForEver", run: h2RefusedAlways},
 		{name: "RefusedNoStaleRetry", needs: engine.NoStaleRetry, run: h2RefusedNoRetry},
@@ -62,6 +66,10 @@ func http2Tests() []test {
 		{name: "Interim", needs: engine.Informational, run: h2Interim},
 		{name: "ExpectContinue", needs: engine.ExpectContinue, run: h2Expect},
 		{name: "ExtendedConnect", needs: engine.Upgrade, run: h2ExtendedConnect},
+		{name: "TunnelHead", needs: engine.Upgrade, run: h2TunnelHead},
+		{name: "TunnelStalls", needs: engine.Upgrade, run: h2TunnelStalls},
+		{name: "StalledServerDeadline", needs: engine.RequestTimeout, run: h2StalledServer},
+		{name: "BlockedWriteDeadline", needs: engine.RequestTimeout | engine.CustomDial, run: h2BlockedWrite},
 	}
 	return append(tests, hostileTests()...)
 }

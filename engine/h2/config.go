@@ -13,6 +13,7 @@ import (
 	conn "github.com/godwit-go/godwit/internal/h2"
 	"github.com/godwit-go/godwit/internal/h2/exchange"
 	"github.com/godwit-go/godwit/internal/h2/pool"
+	"github.com/godwit-go/godwit/internal/h2/priority"
 )
 
 // Config makes an [Engine]; it is an engine.Factory. Its zero value is ready to
@@ -178,7 +179,7 @@ func (c Config) New(shared engine.Config) (*Engine, error) {
 	}
 	e.options = exchange.Options{
 		Engine: name, Timeouts: c.Timeouts, ExpectContinueTimeout: c.ExpectContinueTimeout,
-		NoStaleRetry: c.NoStaleRetry, Priority: e.priority, Start: e.start,
+		NoStaleRetry: c.NoStaleRetry, Priority: e.priority, Opened: priority.Opened, Start: e.start,
 	}
 	if c.MaxConcurrent > 0 {
 		e.gate = make(chan struct{}, c.MaxConcurrent)

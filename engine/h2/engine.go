@@ -22,10 +22,7 @@ package h2
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
-	"net"
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/ctxerr"
@@ -132,7 +129,7 @@ func (e *Engine) connect(ctx context.Context, x *exchange.Exchange, route dial.R
 		Limit: x.PoolLimit,
 		Fresh: x.Fresh(),
 		Dial: func() (*dial.Conn, any, error) {
-			c, err := e.dial(x, route)
+			c, err := x.DialHTTP2(e.dialer, route)
 			return c, nil, err
 		},
 	})
@@ -140,35 +137,6 @@ func (e *Engine) connect(ctx context.Context, x *exchange.Exchange, route dial.R
 		trace.GotConn(engine.GotConn{Local: got.Info.Local, Remote: got.Info.Remote, Reused: got.Used, Idle: got.Idle})
 	}
 	return got, err
-}
-
-func (e *Engine) dial(x *exchange.Exchange, route dial.Route) (*dial.Conn, error) {
-	c, err := x.Dial(e.dialer, route)
-	if refused, ok := errors.AsType[*net.OpError](err); ok && refused.Op == "remote error" && refused.Err.Error() == noProtocol.Error() {
-		return nil, &engine.OpError{Op: engine.OpTLS, Err: fmt.Errorf("%w: %w", &engine.ProtocolError{
-			Reason: route.Addr + " does not speak HTTP/2: it refuses it by ALPN", Section: "RFC 9113 §3.2",
-		}, refused)}
-	}
-	if err != nil {
-		return nil, err
-	}
-	if route.TLS && c.Proto != "h2" {
-		c.Close()
-		return nil, &engine.OpError{Op: engine.OpTLS, Err: &engine.ProtocolError{
-			Reason: route.Addr + " does not speak HTTP/2: by ALPN it chose " + quoted(c.Proto), Section: "RFC 9113 §3.2",
-		}}
-	}
-	return c, nil
-}
-
-// noProtocol is the alert of a server that knows none of the protocols offered.
-const noProtocol = tls.AlertError(120)
-
-func quoted(proto string) string {
-	if proto == "" {
-		return "no protocol"
-	}
-	return proto
 }
 
 // Close refuses new requests with ErrClosed, those that wait for a connection

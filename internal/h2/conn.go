@@ -13,9 +13,14 @@
 // writes out the buffer. While other streams are open he first lets the other
 // goroutines run (runtime.Gosched): those that were woken by the same read have
 // their next requests ready, and all of them go out by one system call and one
-// TLS record. A caller's goroutine writes small frames only. While bodies are
-// being sent, which may fill the socket, and for what the reader has to say,
-// a goroutine is started for as long as there is something to write.
+// TLS record.
+//
+// A caller must not be held up beyond his deadline by a server that does not
+// read. So he writes himself only what the socket has room for: as long as it is
+// little that the server may not have read yet, which its responses tell (see
+// maxUnheard). Else, while bodies are being sent, for what the reader has to say,
+// and on what is no socket, a goroutine is started for as long as there is
+// something to write.
 //
 // Memory. What a stream has received and nobody has read is bounded by its
 // window, which is opened again as the body is read; the window of the
@@ -34,6 +39,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/http2/hpack"
@@ -101,10 +107,15 @@ type Conn struct {
 
 	out      outBuffer // frames to be written
 	spare    []byte
+	owed     int   // bytes in out with which the reader answers the server
+	taken    int64 // bytes that were taken from out to be written, all in all
+	heard    int64 // of those, what the server has read for certain
+	buffered bool  // a small write to nc ends at once though nobody reads
 	flushing bool
-	begun    bool // the preface was written
-	broken   bool // a write has failed
-	bulk     int  // bodies that are being sent by goroutines of their own
+	flusher  func() // flushes, in a goroutine of its own
+	begun    bool   // the preface was written
+	broken   bool   // a write has failed
+	bulk     int    // bodies that are being sent by goroutines of their own
 	encoder  encoder
 
 	woken     []*Stream // the reader has news for them
@@ -148,6 +159,12 @@ func New(nc net.Conn, config Config) *Conn {
 		target:     int64(config.StreamWindow),
 		settled:    make(chan struct{}), done: make(chan struct{}),
 		began: time.Now(),
+	}
+	_, c.buffered = bottomOf(nc).(syscall.Conn)
+	c.flusher = func() {
+		c.mu.Lock()
+		c.flushAll()
+		c.unlock()
 	}
 	if config.AssumedStreams > 0 {
 		c.peer.maxStreams = config.AssumedStreams
@@ -260,9 +277,12 @@ type State struct {
 	// Usable tells that it takes streams, now or when others have ended.
 	Usable bool
 	// Streams counts the open ones and those promised; Limit is the server's bound
-	// on them, 0 as long as it has not told.
+	// on them, 0 as long as it has not told, at least 1.
 	Streams int
 	Limit   uint32
+	// Shut tells that the server's bound is 0 at the moment: it takes no streams
+	// until it raises that.
+	Shut bool
 	// Idle is since when there is none; zero if there are some.
 	Idle time.Time
 }
@@ -274,6 +294,7 @@ func (c *Conn) State() State {
 	s := State{Usable: c.open(), Streams: len(c.streams) + c.reserved}
 	if c.peer.settings {
 		s.Limit = max(c.peer.maxStreams, 1)
+		s.Shut = c.peer.maxStreams == 0
 	}
 	if s.Streams == 0 {
 		s.Idle = c.idleFrom
@@ -296,7 +317,7 @@ func (c *Conn) Reason() error {
 	case c.err == nil:
 		return nil
 	}
-	return lostTo(c.err)
+	return lostTo(c.err, nil)
 }
 
 // Settled is closed when the server's first SETTINGS have come, or the

@@ -113,7 +113,8 @@ func TestWriteTimeout(t *testing.T) {
 	cfg.WriteTimeout = 20 * time.Millisecond
 	c := h2.New(client, cfg)
 	defer c.Close()
-	s := open(t, c) // returns when the write has failed
+	s := open(t, c)
+	<-s.Wake()
 	if _, _, err := s.Head(); !errors.Is(err, h2.ErrWriteTimeout) {
 		t.Errorf("error %v", err)
 	}
@@ -139,7 +140,10 @@ func TestWindowGrows(t *testing.T) {
 			}
 			h := h2.ParseFrameHeader(b)
 			payload := make([]byte, h.Length)
-			io.ReadFull(server, payload)
+			if _, err := io.ReadFull(server, payload); err != nil { // the end came within a frame
+				close(granted)
+				return
+			}
 			f, err := h2.ParseFrame(h, payload)
 			switch {
 			case err != nil:

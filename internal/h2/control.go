@@ -43,7 +43,7 @@ func (c *Conn) onSettings(f *Frame, in *reader) error {
 			return err
 		}
 	}
-	c.out.b = AppendFrameHeader(c.out.b, FrameHeader{Type: FrameSettings, Flags: FlagAck})
+	c.answer(AppendFrameHeader(c.out.b, FrameHeader{Type: FrameSettings, Flags: FlagAck}))
 	c.settle()
 	c.changed = true
 	return nil
@@ -103,7 +103,10 @@ func (c *Conn) moveWindows(v int64) error {
 
 func (c *Conn) onPing(f *Frame) error {
 	if !f.Flags.Has(FlagAck) {
-		c.out.b = appendPing(c.out.b, FlagAck, f.Data)
+		c.answer(appendPing(c.out.b, FlagAck, f.Data))
+		if c.patience.due() {
+			return nil
+		}
 		return c.patience.strike(FramePing)
 	}
 	switch {
@@ -136,10 +139,10 @@ func (c *Conn) onGoAway(f *Frame) error {
 }
 
 func (c *Conn) onWindowUpdate(f *Frame) error {
-	if c.patience.updates > 0 {
-		c.patience.updates--
-	} else if err := c.patience.strike(FrameWindowUpdate); err != nil {
-		return err
+	if !c.patience.due() {
+		if err := c.patience.strike(FrameWindowUpdate); err != nil {
+			return err
+		}
 	}
 	if f.StreamID == 0 {
 		c.sendWindow += int64(f.Increment)
@@ -173,9 +176,10 @@ func (c *Conn) onReset(f *Frame) error {
 	if err != nil {
 		return err
 	}
-	if err := c.patience.strike(FrameRSTStream); err != nil || s == nil {
-		return err
+	if s == nil {
+		return c.patience.late(FrameRSTStream)
 	}
+	c.heard = max(c.heard, s.sent)
 	s.stopped = true
 	if !s.remoteEnd {
 		s.err = &ResetError{f.Code}

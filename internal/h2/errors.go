@@ -86,29 +86,59 @@ type GoAwayError struct {
 }
 
 func (e *GoAwayError) Error() string {
-	s := "HTTP/2: the server goes away: " + e.Code.String()
-	if e.Debug != "" {
-		s += " " + strconv.Quote(e.Debug)
+	return "HTTP/2: the server goes away: " + e.reason()
+}
+
+func (e *GoAwayError) reason() string {
+	if e.Debug == "" {
+		return e.Code.String()
 	}
-	return s
+	return e.Code.String() + " " + strconv.Quote(e.Debug)
 }
 
 // LostError tells that the connection ended under a stream. Its cause is the
 // connection's error; it Is io.ErrUnexpectedEOF too.
-type LostError struct{ Err error }
+type LostError struct {
+	Err error
+	// GoAway is what the server said before the connection ended; nil = nothing.
+	// It is no cause of this error: the stream was among those that the server may
+	// have processed.
+	GoAway *GoAwayError
+}
 
-func (e *LostError) Error() string { return "HTTP/2: the connection is lost: " + e.Err.Error() }
+func (e *LostError) Error() string {
+	s := "HTTP/2: the connection is lost: " + e.Err.Error()
+	if e.GoAway != nil {
+		s += ", after GOAWAY with " + e.GoAway.reason()
+	}
+	return s
+}
 
 // Unwrap returns the cause and io.ErrUnexpectedEOF.
 func (e *LostError) Unwrap() []error { return []error{e.Err, io.ErrUnexpectedEOF} }
 
-// lostTo makes of the end of a connection the error of its streams.
-func lostTo(err error) error {
+// lostTo makes of the end of a connection the error of its streams; said is the
+// server's GOAWAY, if there was one.
+func lostTo(err error, said *GoAwayError) error {
 	switch err.(type) {
 	case *Error, *GoAwayError, *LostError:
 		return err
 	}
-	return &LostError{err}
+	return &LostError{err, said}
+}
+
+// HTTP11Required reports whether err tells that the server wants HTTP/1.1 in
+// place of HTTP/2 for the request (RFC 9113 §7): it said so by RST_STREAM or by
+// GOAWAY.
+func HTTP11Required(err error) bool {
+	if e, ok := errors.AsType[*ResetError](err); ok {
+		return e.Code == CodeHTTP11Required
+	}
+	if e, ok := errors.AsType[*LostError](err); ok && e.GoAway != nil {
+		return e.GoAway.Code == CodeHTTP11Required
+	}
+	e, ok := errors.AsType[*GoAwayError](err)
+	return ok && e.Code == CodeHTTP11Required
 }
 
 // lengthError is a body that does not fit its Content-Length: a violation, and

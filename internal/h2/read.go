@@ -46,6 +46,9 @@ func (in *reader) run() {
 	for {
 		err := in.frames()
 		c.mu.Lock()
+		if err == nil && c.owed > maxOwed {
+			err = connError(CodeEnhanceYourCalm, "RFC 9113 §10.5", "the server makes us answer and does not read it")
+		}
 		if err != nil {
 			c.fail(err)
 		}
@@ -239,10 +242,11 @@ func (in *reader) fields(block []byte) error {
 	s, fatal := c.stream(id, FrameHeaders)
 	if s == nil {
 		if fatal == nil {
-			fatal = c.patience.strike(FrameHeaders)
+			fatal = c.patience.late(FrameHeaders)
 		}
 		return fatal
 	}
+	c.heard = max(c.heard, s.sent)
 	if err == nil {
 		err = s.onFields(head, end)
 	}
@@ -279,7 +283,8 @@ func (c *Conn) reject(s *Stream, code ErrCode, err error) {
 		return
 	}
 	s.err = err
-	c.out.b = appendRST(c.out.b, s.id, code)
+	c.answer(appendRST(c.out.b, s.id, code))
+	c.patience.reset()
 	c.remove(s)
 	s.nudge()
 }
@@ -294,7 +299,7 @@ func (c *Conn) violated(e *Error) error {
 		return nil
 	}
 	if err == nil {
-		err = c.patience.strike(FrameRSTStream)
+		err = c.patience.late(FrameRSTStream)
 	}
 	return err
 }
@@ -325,6 +330,10 @@ func (s *Stream) onFields(h Head, end bool) error {
 	s.bodyless = s.bodyless || h.Status == 204 || h.Status == 304
 	if s.bodyless {
 		s.left = 0
+	}
+	if s.tunnel && h.Status < 300 {
+		// What follows is no content, whatever the head says (RFC 9110 §9.3.6).
+		s.left, s.bodyless = -1, false
 	}
 	return nil
 }
@@ -370,7 +379,11 @@ func (in *reader) emptyData(h FrameHeader) error {
 	if err != nil {
 		return err
 	}
-	if !h.Flags.Has(FlagEndStream) {
+	switch {
+	case h.Flags.Has(FlagEndStream):
+	case s == nil:
+		err = c.patience.late(FrameData)
+	default:
 		err = c.patience.strike(FrameData)
 	}
 	if s == nil || err != nil {
@@ -410,7 +423,7 @@ func (in *reader) beginData(h FrameHeader) (ok bool, err error) {
 		return false, connError(CodeFlowControl, "RFC 9113 §6.9", "more DATA than the window of the connection allows")
 	}
 	if c.recvWindow <= c.connTarget/2 {
-		c.out.b = appendWindowUpdate(c.out.b, 0, uint32(c.connTarget-c.recvWindow))
+		c.answer(appendWindowUpdate(c.out.b, 0, uint32(c.connTarget-c.recvWindow)))
 		c.recvWindow = c.connTarget
 	}
 	s, err := c.stream(h.StreamID, FrameData)
@@ -425,11 +438,12 @@ func (in *reader) beginData(h FrameHeader) (ok bool, err error) {
 			return false, connError(CodeStreamClosed, "RFC 9113 §5.1", "DATA after the end of stream %d", s.id)
 		}
 	}
-	if body == 0 {
+	switch {
+	case body == 0:
 		if err := c.patience.strike(FrameData); err != nil {
 			return false, err
 		}
-	} else {
+	case s != nil:
 		c.patience.useful()
 	}
 	c.received(int64(body))

@@ -29,9 +29,9 @@ type RequestHead struct {
 	// none.
 	Priority string
 
-	size  int      // of the field section (RFC 9113 §6.5.2)
-	named []string // fields that Connection names: they are not sent
-	te    bool     // TE: trailers
+	atMost int      // the size of the field section is no more (RFC 9113 §6.5.2)
+	named  []string // fields that Connection names: they are not sent
+	te     bool     // TE: trailers
 }
 
 // fieldOverhead is what each field adds to the size of a field section.
@@ -53,8 +53,8 @@ func (r *RequestHead) Check() error {
 	if r.Authority == "" {
 		return &h1.InputError{What: "URL without a host", Input: r.Path}
 	}
-	// The pseudo fields, Content-Length, Trailer and Priority, generously.
-	r.size = 400 + len(r.Method) + len(r.Authority) + len(r.Path) + len(r.Protocol)
+	// The pseudo fields, TE, Content-Length, Trailer and Priority, generously.
+	r.atMost = 400 + len(r.Method) + len(r.Scheme) + len(r.Authority) + len(r.Path) + len(r.Protocol) + len(r.Priority)
 	for i := range r.Header.Len() {
 		if err := r.checkField(r.Header.At(i)); err != nil {
 			return err
@@ -64,10 +64,54 @@ func (r *RequestHead) Check() error {
 		if !header.ValidName(name) || h1.ForbiddenTrailer(name) {
 			return &h1.InputError{What: "trailer field", Input: name}
 		}
-		r.size += len(name)
+		r.atMost += len(name) + len(", ")
 	}
 	return nil
 }
+
+// size returns the size of the field section (RFC 9113 §6.5.2): what
+// encoder.head makes of r. r was checked.
+func (r *RequestHead) size() int {
+	total := 0
+	add := func(name string, value int) { total += len(name) + value + fieldOverhead }
+	add(":method", len(r.Method))
+	add(":authority", len(r.Authority))
+	if r.Method != "CONNECT" || r.Protocol != "" {
+		add(":scheme", len(r.Scheme))
+		add(":path", len(r.Path))
+	}
+	if r.Protocol != "" {
+		add(":protocol", len(r.Protocol))
+	}
+	for i := range r.Header.Len() {
+		f := r.Header.At(i)
+		switch {
+		case !r.sends(f.Name), header.EqualFold(f.Name, "Host"), header.EqualFold(f.Name, "TE"):
+		case header.EqualFold(f.Name, "Cookie"):
+			crumbs := strings.Count(f.Value, crumbEnd)
+			total += crumbs * (len("cookie") + fieldOverhead - len(crumbEnd))
+			add(f.Name, len(f.Value))
+		default:
+			add(f.Name, len(f.Value))
+		}
+	}
+	if r.te {
+		add("te", len("trailers"))
+	}
+	if r.Length >= 0 {
+		add("content-length", len(strconv.FormatInt(r.Length, 10)))
+	}
+	if len(r.TrailerNames) > 0 {
+		add("trailer", len(strings.Join(r.TrailerNames, ", ")))
+	}
+	if r.Priority != "" && !r.Header.Has("Priority") {
+		add("priority", len(r.Priority))
+	}
+	return total
+}
+
+// crumbEnd ends a cookie where another follows.
+const crumbEnd = "; "
 
 func (r *RequestHead) checkField(f header.Field) error {
 	if !header.ValidName(f.Name) {
@@ -76,8 +120,12 @@ func (r *RequestHead) checkField(f header.Field) error {
 	if !header.ValidValue(f.Value) {
 		return &h1.InputError{What: "value of field", Input: f.Name}
 	}
-	r.size += len(f.Name) + len(f.Value) + fieldOverhead
+	r.atMost += len(f.Name) + len(f.Value) + fieldOverhead
 	switch len(f.Name) {
+	case len("Cookie"):
+		if header.EqualFold(f.Name, "Cookie") {
+			r.atMost += strings.Count(f.Value, crumbEnd) * (len("cookie") + fieldOverhead)
+		}
 	case len("TE"):
 		if header.EqualFold(f.Name, "TE") {
 			for one := range strings.SplitSeq(f.Value, ",") {
@@ -139,10 +187,9 @@ func (e *encoder) head(r *RequestHead) {
 	}
 	for i := range r.Header.Len() {
 		f := r.Header.At(i)
-		if ofConnection(f.Name) || r.named != nil && r.isNamed(f.Name) {
-			continue
+		if r.sends(f.Name) {
+			e.field(f)
 		}
-		e.field(f)
 	}
 	if r.te {
 		e.put("te", "trailers")
@@ -158,13 +205,17 @@ func (e *encoder) head(r *RequestHead) {
 	}
 }
 
-func (r *RequestHead) isNamed(name string) bool {
+// sends reports whether a field does not belong to a connection of HTTP/1.1.
+func (r *RequestHead) sends(name string) bool {
+	if ofConnection(name) {
+		return false
+	}
 	for _, n := range r.named {
 		if header.EqualFold(n, name) {
-			return true
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 // shortCookie is the length below which a cookie could be guessed from the size
@@ -183,7 +234,7 @@ func (e *encoder) field(f header.Field) {
 		// (RFC 9113 §8.2.3).
 		for rest, more := f.Value, true; more; {
 			var one string
-			one, rest, more = strings.Cut(rest, "; ")
+			one, rest, more = strings.Cut(rest, crumbEnd)
 			e.hpack.WriteField(hpack.HeaderField{Name: name, Value: one, Sensitive: len(one) < shortCookie})
 		}
 	default:

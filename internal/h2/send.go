@@ -29,6 +29,28 @@ func (s *Stream) Send(p []byte, end bool) (int, error) {
 	c := s.c
 	c.mu.Lock()
 	defer c.unlock()
+	n, err := s.put(p, end)
+	if err == nil {
+		c.flushHere()
+	}
+	return n, err
+}
+
+// Offer is Send for who must not wait for the socket: another goroutine writes.
+func (s *Stream) Offer(p []byte, end bool) (int, error) {
+	c := s.c
+	c.mu.Lock()
+	defer c.unlock()
+	n, err := s.put(p, end)
+	if err == nil {
+		c.flushElsewhere()
+	}
+	return n, err
+}
+
+// put appends what the windows and out have room for. mu is held.
+func (s *Stream) put(p []byte, end bool) (int, error) {
+	c := s.c
 	if err := s.sendable(); err != nil {
 		return 0, err
 	}
@@ -41,7 +63,6 @@ func (s *Stream) Send(p []byte, end bool) (int, error) {
 		return 0, nil
 	}
 	s.append(p[:n], end && int(n) == len(p))
-	c.flushHere()
 	return int(n), nil
 }
 
@@ -56,10 +77,6 @@ func (s *Stream) sendable() error {
 	}
 	return nil
 }
-
-// updateBytes is for how many bytes of a body a server may send a WINDOW_UPDATE:
-// some do for each read of theirs.
-const updateBytes = 256
 
 // append appends DATA frames, for which there is room in the windows. mu is
 // held.
@@ -76,7 +93,7 @@ func (s *Stream) append(p []byte, end bool) {
 		c.out.b = AppendFrameHeader(c.out.b, FrameHeader{uint32(n), FrameData, flags, s.id})
 		c.out.b = append(c.out.b, p[:n]...)
 		p = p[n:]
-		c.patience.updates += 2 + n/updateBytes
+		c.patience.sent(n)
 	}
 	if end {
 		s.endLocal()

@@ -37,8 +37,10 @@ type Stream struct {
 	recvWindow int64 // what the server may still send
 	left       int64 // of Content-Length; -1 = unknown
 	bodyless   bool  // a body is against the rules: HEAD, 204, 304
+	tunnel     bool  // CONNECT: a 2xx has no body, but the tunnel's bytes
 
 	sendWindow int64
+	sent       int64 // the position after the frames that Open sent
 
 	hasHead, remoteEnd, localEnd bool
 
@@ -86,11 +88,12 @@ func (c *Conn) Open(s *Stream, r *RequestHead, body []byte, end bool) (whole boo
 		}
 		return false, ErrUnfit
 	}
-	if uint32(r.size) > c.peer.maxHeaderList {
-		limit := c.peer.maxHeaderList
-		c.becameIdle()
-		c.unlock()
-		return false, &TooLargeError{Size: r.size, Limit: int(limit)}
+	if limit := int64(c.peer.maxHeaderList); int64(r.atMost) > limit {
+		if size := r.size(); int64(size) > limit {
+			c.becameIdle()
+			c.unlock()
+			return false, &TooLargeError{Size: size, Limit: int(limit)}
+		}
 	}
 	s.id, s.gone, s.early = c.nextID, false, !c.peer.settings
 	c.nextID += 2
@@ -100,8 +103,8 @@ func (c *Conn) Open(s *Stream, r *RequestHead, body []byte, end bool) (whole boo
 	c.used = true
 	c.streams[s.id] = s
 	s.recvWindow, s.sendWindow = int64(c.config.StreamWindow), c.peer.initialWindow
-	s.left, s.bodyless = -1, r.Method == "HEAD"
-	whole = end && int64(len(body)) <= min(s.sendWindow, c.sendWindow, maxInlineBody)
+	s.left, s.bodyless, s.tunnel = -1, r.Method == "HEAD", r.Method == "CONNECT"
+	whole = end && int64(len(body)) <= min(s.sendWindow, c.sendWindow, maxInlineBody) && (len(body) == 0 || len(c.out.b) < maxOut)
 	start := len(c.out.b)
 	c.out.b = AppendFrameHeader(c.out.b, FrameHeader{})
 	c.encoder.head(r)
@@ -114,6 +117,7 @@ func (c *Conn) Open(s *Stream, r *RequestHead, body []byte, end bool) (whole boo
 			s.append(body, true)
 		}
 	}
+	s.sent = c.position()
 	c.flush(s)
 	return whole, nil
 }
@@ -125,9 +129,6 @@ type TooLargeError struct{ Size, Limit int }
 func (e *TooLargeError) Error() string {
 	return "HTTP/2: the request's fields are too large for the server's SETTINGS_MAX_HEADER_LIST_SIZE"
 }
-
-// ID returns the stream's number.
-func (s *Stream) ID() uint32 { return s.id }
 
 // Early reports whether the stream was opened before the server had told how many
 // it takes: that it was refused then is nobody's fault.
@@ -252,9 +253,12 @@ func (s *Stream) take() error {
 		c.mu.Unlock()
 		return ErrCanceled
 	}
-	if s.cur = s.recv.pop(); s.cur == nil {
+	s.cur = s.recv.pop()
+	if s.remoteEnd || s.gone {
 		defer c.mu.Unlock()
 		switch {
+		case s.cur != nil:
+			return nil
 		case s.err != nil:
 			return s.err
 		case s.remoteEnd:
@@ -262,11 +266,8 @@ func (s *Stream) take() error {
 		}
 		return nil
 	}
-	if s.remoteEnd || s.gone {
-		c.mu.Unlock()
-		return nil
-	}
-	// What is in cur counts as read: it is no more than a frame.
+	// What is in cur counts as read: it is no more than a frame. And if nothing is
+	// there padding may have used up the window.
 	if n := c.target - s.recvWindow - int64(s.recv.size); n >= c.target/2 {
 		s.recvWindow += n
 		c.out.b = appendWindowUpdate(c.out.b, s.id, uint32(n))
@@ -289,11 +290,7 @@ func (s *Stream) Cancel(code ErrCode) {
 	s.canceled = true
 	s.recv.free()
 	s.interims = nil
-	if !s.gone {
-		c.out.b = appendRST(c.out.b, s.id, code)
-		c.remove(s)
-		c.flushElsewhere()
-	}
+	c.reset(s, code)
 	if s.flushing {
 		time.AfterFunc(stuck, s.unstick)
 	}
@@ -321,11 +318,7 @@ func (s *Stream) Release() {
 	c := s.c
 	c.mu.Lock()
 	s.recv.free()
-	if !s.gone {
-		c.out.b = appendRST(c.out.b, s.id, CodeCancel)
-		c.remove(s)
-		c.flushElsewhere()
-	}
+	c.reset(s, CodeCancel)
 	wake := s.wake
 	s.wake = never
 	c.unlock()
@@ -341,6 +334,17 @@ func (s *Stream) Release() {
 // never is the Wake of a stream that was released.
 var never = make(chan struct{}, 1)
 
+// reset tells the server that we want no more of s. mu is held.
+func (c *Conn) reset(s *Stream, code ErrCode) {
+	if s.gone {
+		return
+	}
+	c.out.b = appendRST(c.out.b, s.id, code)
+	c.patience.reset()
+	c.remove(s)
+	c.flushElsewhere()
+}
+
 // remove takes s from the streams. mu is held.
 func (c *Conn) remove(s *Stream) {
 	s.gone = true
@@ -353,7 +357,7 @@ func (s *Stream) lose(err error) {
 	s.gone = true
 	s.stopped = true
 	if s.err == nil && !s.remoteEnd {
-		s.err = lostTo(err)
+		s.err = lostTo(err, s.c.goneAway)
 	}
 	s.nudge()
 }

@@ -4,14 +4,48 @@ import (
 	"time"
 )
 
-// patience counts the frames that cost the server nothing and us work: SETTINGS,
-// PING, PRIORITY, RST_STREAM, WINDOW_UPDATE that answers no DATA of ours, empty
-// DATA and CONTINUATION, whatever comes on streams that are closed. Frames that
-// carry something take from the count, and so does time.
+// patience counts the frames that cost the server nothing and us work: SETTINGS
+// and PRIORITY, PING and WINDOW_UPDATE that our DATA gives no reason for, empty
+// DATA and CONTINUATION, what comes on streams that are closed, but for what may
+// have been on its way when we reset them. Frames that carry something take from
+// the count, and so does time.
 type patience struct {
 	strikes int
 	since   time.Time // when the first was counted
-	updates int       // WINDOW_UPDATEs that our DATA gives reason for
+	reasons int       // WINDOW_UPDATEs and PINGs that our DATA gives reason for
+	delayed int       // frames that may come on streams that we have reset
+}
+
+// Servers send up to two WINDOW_UPDATEs for each DATA frame, and a PING to find
+// out about the path; some do it for each read of theirs.
+const (
+	reasonsPerFrame = 4
+	reasonBytes     = 256 // of a frame give one more
+	latePerReset    = 4   // 1xx, head, empty DATA or RST_STREAM, trailers
+)
+
+// sent gives reasons for a DATA frame of n bytes of ours.
+func (p *patience) sent(n int) { p.reasons += reasonsPerFrame + n/reasonBytes }
+
+// due takes a reason, if there is one.
+func (p *patience) due() bool {
+	if p.reasons == 0 {
+		return false
+	}
+	p.reasons--
+	return true
+}
+
+// reset tells that we have reset a stream.
+func (p *patience) reset() { p.delayed += latePerReset }
+
+// late counts a frame on a closed stream.
+func (p *patience) late(what FrameType) error {
+	if p.delayed > 0 {
+		p.delayed--
+		return nil
+	}
+	return p.strike(what)
 }
 
 const (
@@ -59,7 +93,7 @@ func (c *Conn) received(n int64) {
 		return
 	}
 	t.pinging, t.received = true, 0
-	c.out.b = appendPing(c.out.b, 0, tuningPing)
+	c.answer(appendPing(c.out.b, 0, tuningPing))
 }
 
 // tuned takes the answer to a tuning PING. mu is held.

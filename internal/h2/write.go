@@ -22,6 +22,12 @@ const (
 	keptOut = 16 << 10
 	// maxPiece bounds one write, so that its deadline is about progress.
 	maxPiece = 64 << 10
+	// maxOwed is how much of what the server makes us answer may wait to be
+	// written: more has one that asks and does not read.
+	maxOwed = 64 << 10
+	// maxUnheard is how much a caller may write that the server may not have read
+	// yet. The buffers of a socket hold more than that.
+	maxUnheard = 32 << 10
 	// inlineRounds is how often a caller writes for others before a goroutine
 	// does it for him.
 	inlineRounds = 2
@@ -34,7 +40,7 @@ func (c *Conn) flush(s *Stream) {
 		c.unlock()
 		return
 	}
-	if c.bulk > 0 {
+	if c.bulk > 0 || !c.roomy() {
 		c.flushElsewhere()
 		c.unlock()
 		return
@@ -48,7 +54,7 @@ func (c *Conn) flush(s *Stream) {
 	}
 	c.mu.Lock()
 	for round := 0; len(c.out.b) > 0 && !c.mute(); round++ {
-		if round == inlineRounds {
+		if round == inlineRounds || !c.roomy() {
 			s.flushing = false
 			c.flushing = false
 			c.flushElsewhere()
@@ -62,17 +68,28 @@ func (c *Conn) flush(s *Stream) {
 	c.unlock()
 }
 
+// roomy reports whether the socket takes all of out without a wait. mu is held.
+func (c *Conn) roomy() bool {
+	return c.buffered && c.taken-c.heard+int64(len(c.out.b)) <= maxUnheard
+}
+
+// position is where in all that is sent the next frame begins. mu is held.
+func (c *Conn) position() int64 { return c.taken + int64(len(c.out.b)) }
+
+// answer sets out to b, which has more frames that the server has made us send.
+// mu is held.
+func (c *Conn) answer(b []byte) {
+	c.owed += len(b) - len(c.out.b)
+	c.out.b = b
+}
+
 // flushElsewhere has a goroutine write what was appended to out. mu is held.
 func (c *Conn) flushElsewhere() {
 	if c.flushing || len(c.out.b) == 0 || c.mute() {
 		return
 	}
 	c.flushing = true
-	c.start(func() {
-		c.mu.Lock()
-		c.flushAll()
-		c.unlock()
-	})
+	c.start(c.flusher)
 }
 
 // flushHere is flush for a goroutine that may block. mu is held, and is held
@@ -106,6 +123,8 @@ func (c *Conn) endFlush() {
 func (c *Conn) writeOut() {
 	b := c.out.b
 	c.out.b, c.spare, c.begun = c.spare[:0], nil, true
+	c.taken += int64(len(b))
+	c.owed = 0
 	c.mu.Unlock()
 	err := c.write(b)
 	c.mu.Lock()

@@ -34,6 +34,9 @@ type Options struct {
 	// Priority returns the value of the field Priority for a request, "" = none;
 	// nil = none.
 	Priority func(*engine.Request) string
+	// Opened is told of each exchange whose head was sent, and with which Priority;
+	// from then on it may be reprioritized. nil = nobody wants to know.
+	Opened func(req *engine.Request, x *Exchange, priority string)
 	// Start starts a goroutine.
 	Start func(func())
 }
@@ -67,7 +70,8 @@ type Exchange struct {
 	reached  bool        // or to an earlier one
 	answered bool        // a response, perhaps an interim one, has begun
 	opened   bool        // the body was opened
-	resent   bool        // this is the second connection
+	resends  int         // how often it was sent again
+	resent   bool        // and it is not to be again for a lost or refused stream
 	fresh    bool        // which must not be a used one
 	retires  bool        // the connection takes no more streams after this one
 
@@ -86,16 +90,22 @@ func New(ctx context.Context, options *Options, req *engine.Request) *Exchange {
 	return x
 }
 
-// Again returns an exchange for a second try after the first, x, has failed with
-// err; fresh tells that this is not to count, since nothing was sent.
+// maxResends bounds how often a request is sent again because servers say that
+// they have not processed it.
+const maxResends = 3
+
+// Again returns an exchange for another try after x has failed with err. It does
+// not count if nothing was sent. A stream that the server refused before it had
+// said how many it takes may be refused once more.
 func (x *Exchange) Again(err error) *Exchange {
 	y := New(x.ctx, x.options, x.req)
 	y.OnEnd = x.OnEnd
-	y.reached, y.opened, y.resent = x.reached || x.sent, x.opened, x.resent
+	y.reached, y.opened, y.resends, y.resent = x.reached || x.sent, x.opened, x.resends, x.resent
 	y.kept, x.kept = x.kept, nil
 	_, y.fresh = errors.AsType[*h2.LostError](err)
 	if !errors.Is(err, h2.ErrUnfit) {
-		y.resent = !x.stream.Early()
+		y.resends++
+		y.resent = x.resent || !x.forgiven(err)
 		if t := x.req.Trace; t != nil && t.Resent != nil {
 			t.Resent(err)
 		}
@@ -103,9 +113,19 @@ func (x *Exchange) Again(err error) *Exchange {
 	return y
 }
 
+// forgiven reports whether err, for which the request is sent again, leaves it
+// the right to be so after another such error.
+func (x *Exchange) forgiven(err error) bool {
+	if _, ok := errors.AsType[*h2.GoAwayError](err); ok {
+		return true // the next connection may be as old
+	}
+	_, ok := errors.AsType[*h2.ResetError](err)
+	return ok && x.stream.Early()
+}
+
 // Repeatable reports whether the request could be sent once more.
 func (x *Exchange) Repeatable() bool {
-	return !x.resent && (!x.opened || x.req.Body.Replayable())
+	return x.resends == 0 && !x.resent && (!x.opened || x.req.Body.Replayable())
 }
 
 // Discard gives up a response that has come, and returns an exchange for another
@@ -193,15 +213,17 @@ var (
 	errNotKept = errors.New("the request does not keep the connection")
 )
 
-// MayResend decides whether the request is sent again on another connection,
-// once, after err.
+// MayResend decides whether the request is sent again on another connection
+// after err.
 //
 // Either the server says that it has not processed it (REFUSED_STREAM, or a
 // GOAWAY that leaves it out, RFC 9113 §8.7), or the connection was a used one and
 // ended before anything of an answer came, and repeating the request does no
 // harm: its method is idempotent (RFC 9110 §9.2.2) or it has an Idempotency-Key.
-// A body that was opened must be replayable. NoStaleRetry forbids all but what
-// was not sent at all.
+// That holds once, for GOAWAY maxResends times: a server that retires one
+// connection may do so to the next. Where the server wants HTTP/1.1, HTTP/2 is
+// not tried again. A body that was opened must be replayable. NoStaleRetry
+// forbids all but what was not sent at all.
 func (x *Exchange) MayResend(err error) bool {
 	if x.mayResend(err) {
 		return true
@@ -224,15 +246,18 @@ func (x *Exchange) mayResend(err error) bool {
 		return false
 	case errors.Is(err, h2.ErrUnfit):
 		return true
-	case x.resent, x.answered, x.req.NoStaleRetry, x.options.NoStaleRetry:
+	case x.resends >= maxResends, x.answered, x.req.NoStaleRetry, x.options.NoStaleRetry:
+		return false
+	case h2.HTTP11Required(err):
 		return false
 	case x.upload != nil && x.upload.failure() != nil:
 		return false // it was us who ended the stream
-	case h2.Unprocessed(err):
+	}
+	if _, ok := errors.AsType[*h2.GoAwayError](err); ok {
 		return true
 	}
 	_, lost := errors.AsType[*h2.LostError](err)
-	return lost && x.Reused && idempotent(x.req)
+	return !x.resent && (h2.Unprocessed(err) || lost && x.Reused && x.resends == 0 && idempotent(x.req))
 }
 
 func idempotent(req *engine.Request) bool {

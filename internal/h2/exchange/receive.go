@@ -97,7 +97,7 @@ func (x *Exchange) respond(head h2.Head) error {
 		x.ContentLength = 0
 	}
 	if tunnels(x.req) {
-		x.stream.Send(nil, true) // nothing is going to be tunnelled
+		x.stream.Offer(nil, true) // nothing is going to be tunnelled
 		complete, empty = x.stream.Complete()
 	}
 	if !complete {

@@ -94,6 +94,9 @@ func (x *Exchange) openWith(head *h2.RequestHead, body []byte, end bool) (whole 
 		return false, &engine.OpError{Op: engine.OpSend, Err: err}
 	}
 	x.sent = true
+	if x.options.Opened != nil {
+		x.options.Opened(x.req, x, head.Priority)
+	}
 	if x.retires = x.asksToClose(); x.retires {
 		x.conn.Retire()
 	}

@@ -115,7 +115,8 @@ func (t *tunnel) Read(p []byte) (int, error) {
 	}
 }
 
-// Write sends p.
+// Write sends p. Like that of a socket it returns when the bytes are on their way,
+// which the server may not have read yet.
 func (t *tunnel) Write(p []byte) (int, error) {
 	return t.send(p, false)
 }
@@ -136,7 +137,7 @@ func (t *tunnel) send(p []byte, end bool) (int, error) {
 		if err := t.over(&t.writeBy); err != nil {
 			return total, err
 		}
-		n, err := t.stream.Send(p[total:], end)
+		n, err := t.stream.Offer(p[total:], end) // Send would not keep the deadline
 		total += n
 		if err != nil {
 			return total, t.explain(err)

@@ -22,9 +22,10 @@ type Config struct {
 	// KeepAlive is how long a connection may be idle, MaxAge how long it is given
 	// new requests; MaxAge 0 = for ever.
 	KeepAlive, MaxAge time.Duration
-	// Claimed reports whether somebody else wants what an idle connection takes
-	// up: it is then closed. nil = nobody does.
-	Claimed func() bool
+	// Claimed reports whether somebody else wants what the owner's connection takes
+	// up: it is closed when it is idle. It must not call the pool. nil = nobody
+	// does.
+	Claimed func(owner any) bool
 	// Ended is told of the owner of each connection that is no longer the pool's;
 	// it must not call the pool. nil = nobody wants to know.
 	Ended func(owner any)
@@ -38,7 +39,10 @@ type Config struct {
 // makes a further connection if the bounds allow it, and only one at a time; the
 // others wait for it as they wait for room: in order of arrival. A connection
 // that cannot be made fails all who wait for it, unless it was the one request's
-// own limit, or end, that kept it from being made.
+// own limit, or end, that kept it from being made. As long as the route has a
+// connection that takes streams it fails nobody: all wait for room there, and
+// the next attempt comes after a pause. No further connection is made either
+// while a server takes no streams on one that it has (a bound of 0).
 type Pool struct {
 	config  Config
 	waiting atomic.Int32 // requests that wait
@@ -61,6 +65,10 @@ type route struct {
 	streams uint32 // what a connection takes, by the server's last word; 0 = unknown
 	open    int
 	waiters []*waiter // in order of arrival
+
+	// After a dial that has failed:
+	failures int
+	retryAt  time.Time // no further connection before that while there is a usable one
 }
 
 // Conn is a connection of a pool.
@@ -135,20 +143,26 @@ func (p *Pool) Get(ctx context.Context, key dial.Route, w *Want) (Got, error) {
 			return p.dial(ctx, r, w)
 		}
 	}
-	me := &waiter{grant: make(chan grant, 1)}
-	r.waiters = append(r.waiters, me)
-	p.waiting.Add(1)
+	me := p.queue(r, len(r.waiters))
 	dialing := r.dialing
 	p.serve() // room may have come up since its owner looked for waiters
 	p.mu.Unlock()
 	return p.await(ctx, r, me, w, dialing)
 }
 
+// queue adds a waiter to those of r, at place i. mu is held.
+func (p *Pool) queue(r *route, i int) *waiter {
+	w := &waiter{grant: make(chan grant, 1)}
+	r.waiters = slices.Insert(r.waiters, i, w)
+	p.waiting.Add(1)
+	return w
+}
+
 // reserve takes a place on a connection that has one, the oldest first so that
 // the others can become idle.
 func (r *route) reserve(maxAge time.Duration) (Got, bool) {
 	for _, c := range r.conns {
-		if maxAge > 0 && time.Since(c.made) >= maxAge {
+		if c.old(maxAge) {
 			continue // it is retired by expire
 		}
 		if used, idle, ok := c.Reserve(); ok {
@@ -158,13 +172,29 @@ func (r *route) reserve(maxAge time.Duration) (Got, bool) {
 	return Got{}, false
 }
 
+func (c *Conn) old(maxAge time.Duration) bool { return maxAge > 0 && time.Since(c.made) >= maxAge }
+
+// usable reports whether r has a connection that takes streams, now or when
+// others have ended; shut, whether there is one whose server takes none.
+func (r *route) usable(maxAge time.Duration) (usable, shut bool) {
+	for _, c := range r.conns {
+		if s := c.State(); s.Usable && !c.old(maxAge) {
+			usable, shut = true, shut || s.Shut
+		}
+	}
+	return usable, shut
+}
+
 // mayDial takes the right to make a connection for r, if there is one; an idle
 // connection to somewhere else is closed to make room. mu is held.
 func (p *Pool) mayDial(r *route) bool {
 	if r.dialing || r.open >= p.config.MaxPerRoute {
 		return false
 	}
-	if p.open >= p.config.MaxConnections && !p.evict() {
+	if usable, shut := r.usable(p.config.MaxAge); shut || usable && time.Now().Before(r.retryAt) {
+		return false
+	}
+	if p.open >= p.config.MaxConnections && !p.evict(nil) {
 		return false
 	}
 	r.dialing = true
@@ -174,12 +204,15 @@ func (p *Pool) mayDial(r *route) bool {
 	return true
 }
 
-// evict retires the connection that has been idle for longest, and gives its
-// slot away. mu is held.
-func (p *Pool) evict() bool {
+// evict retires the connection that has been idle for longest, of the route of or
+// with nil of any, and gives its slot away. mu is held.
+func (p *Pool) evict(of *route) bool {
 	var victim *Conn
 	var since time.Time
 	for _, r := range p.routes {
+		if of != nil && r != of {
+			continue
+		}
 		for _, c := range r.conns {
 			if s := c.State(); !s.Idle.IsZero() && (victim == nil || s.Idle.Before(since)) {
 				victim, since = c, s.Idle
@@ -218,74 +251,6 @@ func (p *Pool) gaveUp(r *route) {
 	if r.open == 0 && len(r.waiters) == 0 && p.routes[r.key] == r {
 		delete(p.routes, r.key)
 	}
-}
-
-// dial makes a connection by a right that mayDial has taken.
-func (p *Pool) dial(ctx context.Context, r *route, w *Want) (Got, error) {
-	var made *dial.Conn
-	var owner any
-	var err error
-	returned := false
-	defer func() {
-		if !returned { // a panic of the caller's own code
-			p.failed(r, nil)
-		}
-	}()
-	made, owner, err = w.Dial()
-	returned = true
-	if err != nil {
-		shared := err
-		if ctx.Err() != nil || engine.IsTimeout(err) {
-			shared = nil // that is about this request only
-		}
-		p.failed(r, shared)
-		return Got{}, err
-	}
-	c := &Conn{Conn: exchange.Conn{Info: made.Info}, route: r, owner: owner, made: time.Now()}
-	config := p.config.Conn
-	config.Changed = func(hc *h2.Conn) { p.changed(c, hc) }
-	p.mu.Lock()
-	r.dialing = false
-	for _, c := range r.conns {
-		r.streams = max(r.streams, c.State().Limit)
-	}
-	config.AssumedStreams = r.streams
-	if p.closed {
-		p.gaveUp(r)
-		p.ended(owner)
-		p.mu.Unlock()
-		made.Conn.Close()
-		return Got{}, closedError()
-	}
-	// Changed must not find c half made, nor absent.
-	c.Conn.Conn = h2.New(made.Conn, config)
-	r.conns = append(r.conns, c)
-	_, _, ok := c.Reserve()
-	p.arm()
-	p.serve()
-	p.mu.Unlock()
-	p.changed(c, c.Conn.Conn) // what was missed
-	if !ok {
-		return Got{}, &engine.OpError{Op: engine.OpReceive, Err: c.Reason()}
-	}
-	return Got{Conn: c}, nil
-}
-
-// failed ends a dial without a connection; err is what those who waited for it
-// get, nil = one of them tries.
-func (p *Pool) failed(r *route, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	r.dialing = false
-	if err != nil {
-		for _, w := range r.waiters {
-			w.grant <- grant{err: err}
-			p.waiting.Add(-1)
-		}
-		r.waiters = nil
-	}
-	p.gaveUp(r)
-	p.serve()
 }
 
 // serve gives places, and the right to dial, to those who wait. mu is held.
@@ -348,7 +313,7 @@ func (p *Pool) await(ctx context.Context, r *route, me *waiter, w *Want, dialing
 	case g.conn != nil:
 		g.conn.Unreserve()
 	case g.err == nil:
-		p.failed(r, nil)
+		p.giveRight(r)
 	}
 	return Got{}, err
 }
@@ -366,7 +331,7 @@ func (p *Pool) granted(ctx context.Context, r *route, g grant, w *Want) (Got, er
 // changed hears that c has room, is idle, or is over. made is c's own connection,
 // which c may not yet hold.
 func (p *Pool) changed(c *Conn, made *h2.Conn) {
-	claimed := p.config.Claimed != nil && p.config.Claimed()
+	claimed := p.config.Claimed != nil && p.config.Claimed(c.owner)
 	if p.waiting.Load() == 0 && made.Alive() && !claimed {
 		return
 	}
@@ -384,16 +349,25 @@ func (p *Pool) changed(c *Conn, made *h2.Conn) {
 func (p *Pool) Evict() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.evict()
+	p.evict(nil)
 }
 
-// ExtendedConnect reports whether a connection to key takes requests with a
-// :protocol.
+// EvictFrom is Evict for the connections to key.
+func (p *Pool) EvictFrom(key dial.Route) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r := p.routes[key]; r != nil {
+		p.evict(r)
+	}
+}
+
+// ExtendedConnect reports whether a connection to key takes streams, and on them
+// requests with a :protocol.
 func (p *Pool) ExtendedConnect(key dial.Route) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.routes[key]
-	return r != nil && slices.ContainsFunc(r.conns, func(c *Conn) bool { return c.ExtendedConnect() })
+	return r != nil && slices.ContainsFunc(r.conns, func(c *Conn) bool { return c.ExtendedConnect() && c.State().Usable })
 }
 
 // Find returns the route of a connection that takes streams and for which ok
@@ -409,98 +383,6 @@ func (p *Pool) Find(ok func(key dial.Route, c *engine.Conn) bool) (key dial.Rout
 		}
 	}
 	return dial.Route{}, false
-}
-
-// arm sets the timer that closes idle connections. mu is held.
-func (p *Pool) arm() {
-	if p.armed || p.config.KeepAlive <= 0 {
-		return
-	}
-	p.armed = true
-	if p.timer == nil {
-		p.timer = time.AfterFunc(p.pause(), p.expire)
-	} else {
-		p.timer.Reset(p.pause())
-	}
-}
-
-// pause is how often to look for connections that are too old.
-func (p *Pool) pause() time.Duration {
-	if p.config.MaxAge > 0 {
-		return min(p.config.KeepAlive, p.config.MaxAge)
-	}
-	return p.config.KeepAlive
-}
-
-// expire closes connections that were idle for too long and retires those that
-// are too old.
-func (p *Pool) expire() {
-	var old []*Conn
-	defer func() {
-		for _, c := range old {
-			c.Retire() // calls changed, which takes mu
-		}
-	}()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.armed = false
-	if p.closed {
-		return
-	}
-	next := p.pause()
-	left := false
-	for _, r := range p.routes {
-		for _, c := range slices.Clone(r.conns) {
-			s := c.State()
-			switch age := time.Since(c.made); {
-			case p.config.MaxAge > 0 && age >= p.config.MaxAge && s.Usable:
-				old = append(old, c)
-			case s.Idle.IsZero():
-			case time.Since(s.Idle) >= p.config.KeepAlive:
-				if c.Drop() {
-					p.forget(c)
-					continue
-				}
-			default:
-				next = min(next, p.config.KeepAlive-time.Since(s.Idle))
-			}
-			left = true
-		}
-	}
-	if left {
-		p.armed = true
-		p.timer.Reset(max(next, time.Millisecond))
-	}
-	p.serve()
-}
-
-// CloseIdle closes the idle connections. With closing the pool gives out no more
-// places, and closes the others when their last stream ends.
-func (p *Pool) CloseIdle(closing bool) {
-	p.mu.Lock()
-	var all []*Conn
-	for _, r := range p.routes {
-		all = append(all, r.conns...)
-		if closing {
-			for len(r.waiters) > 0 {
-				r.pop(p).grant <- grant{err: closedError()}
-			}
-		}
-	}
-	if closing {
-		p.closed = true
-		if p.timer != nil {
-			p.timer.Stop()
-		}
-	}
-	p.mu.Unlock()
-	for _, c := range all {
-		if closing {
-			c.Retire()
-		} else {
-			c.RetireIdle()
-		}
-	}
 }
 
 func closedError() error { return &engine.OpError{Op: engine.OpBuild, Err: engine.ErrClosed} }

@@ -1,0 +1,307 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/dial"
+	"github.com/godwit-go/godwit/internal/h2"
+	"github.com/godwit-go/godwit/internal/h2/pool"
+)
+
+// origin makes connections in memory.
+type origin struct {
+	t       *testing.T
+	streams uint32 // that a connection takes
+	once    sync.Once
+	mu      sync.Mutex // guards what follows
+	dials   int
+	fail    error         // of dials from now on
+	settled chan struct{} // closed when the first connection's client has dealt with SETTINGS
+	servers []*http2.Framer
+	ends    []net.Conn
+}
+
+func (o *origin) dial() (*dial.Conn, any, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.dials++
+	if o.fail != nil {
+		return nil, nil, o.fail
+	}
+	near, far := net.Pipe()
+	f := http2.NewFramer(far, far)
+	o.servers, o.ends = append(o.servers, f), append(o.ends, far)
+	go func() {
+		f.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: o.streams})
+		io.Copy(io.Discard, far)
+	}()
+	return &dial.Conn{Conn: &watched{Conn: near, o: o}, Info: &engine.Conn{}}, len(o.servers), nil
+}
+
+// watched is the client's side of a connection.
+type watched struct {
+	net.Conn
+	o     *origin
+	reads int
+}
+
+// Read is called again when what came first was dealt with.
+func (w *watched) Read(p []byte) (int, error) {
+	if w.reads++; w.reads == 2 {
+		w.o.once.Do(func() { close(w.o.settled) })
+	}
+	return w.Conn.Read(p)
+}
+
+func (o *origin) failing(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.fail = err
+}
+
+func (o *origin) wantDials(want int) {
+	o.t.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.dials != want {
+		o.t.Errorf("%d dials, want %d", o.dials, want)
+	}
+}
+
+func (o *origin) want() *pool.Want {
+	return &pool.Want{Dial: o.dial, Limit: func(bool) (time.Time, error) { return time.Time{}, nil }}
+}
+
+var (
+	here = dial.Route{Addr: "a.example:443"}
+	away = dial.Route{Addr: "b.example:443"}
+)
+
+// inBubble runs a test with a pool of its own, in a bubble.
+func inBubble(t *testing.T, streams uint32, config pool.Config, run func(t *testing.T, p *pool.Pool, o *origin)) {
+	synctest.Test(t, func(t *testing.T) {
+		config.MaxConnections, config.MaxPerRoute = max(config.MaxConnections, 10), max(config.MaxPerRoute, 10)
+		config.Conn.StreamWindow, config.Conn.MaxHeaderBytes = 1<<16, 1<<16
+		p, o := pool.New(config), &origin{t: t, streams: streams, settled: make(chan struct{})}
+		run(t, p, o)
+		p.CloseIdle(true)
+		for _, c := range o.ends {
+			c.Close()
+		}
+		synctest.Wait()
+		if s := p.Stats(); s.Open != 0 || s.Waiting != 0 || len(s.Routes) != 0 {
+			t.Errorf("at the end: %+v", s)
+		}
+	})
+}
+
+func get(t *testing.T, p *pool.Pool, key dial.Route, o *origin) pool.Got {
+	t.Helper()
+	got, err := p.Get(t.Context(), key, o.want())
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait() // the server's settings are there
+	return got
+}
+
+var errDown = errors.New("down")
+
+// TestFailedDial: while there is a connection a further one that cannot be made
+// fails nobody, and is tried again after a pause.
+func TestFailedDial(t *testing.T) {
+	inBubble(t, 2, pool.Config{}, func(t *testing.T, p *pool.Pool, o *origin) {
+		held := []pool.Got{get(t, p, here, o), get(t, p, here, o)}
+		o.failing(errDown)
+		var served atomic.Int32
+		for range 4 {
+			go func() {
+				got, err := p.Get(t.Context(), here, o.want())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				served.Add(1)
+				<-t.Context().Done()
+				got.Unreserve()
+			}()
+		}
+		wantServed := func(want int32) {
+			t.Helper()
+			synctest.Wait()
+			if n := served.Load(); n != want {
+				t.Errorf("%d served, want %d", n, want)
+			}
+		}
+		wantServed(0)
+		o.wantDials(2)
+		held[0].Unreserve()
+		wantServed(1)
+		o.wantDials(2) // no further one before the pause is over
+		time.Sleep(100 * time.Millisecond)
+		wantServed(1)
+		o.wantDials(3)
+		time.Sleep(100 * time.Millisecond)
+		wantServed(1)
+		o.wantDials(3) // the second pause is longer
+		o.failing(nil)
+		time.Sleep(100 * time.Millisecond)
+		wantServed(4)
+		o.wantDials(5)
+		held[1].Unreserve()
+	})
+}
+
+// TestFailedDialFails: all who wait, where there is no connection; and those that
+// do not speak HTTP/2 are told at once, connection or not.
+func TestFailedDialFails(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		have bool // a connection, without room
+		err  error
+	}{
+		{"nothing there", false, errDown},
+		{"another protocol", false, pool.ErrElsewhere},
+		{"another protocol now", true, pool.ErrElsewhere},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			inBubble(t, 1, pool.Config{}, func(t *testing.T, p *pool.Pool, o *origin) {
+				if tc.have {
+					defer get(t, p, here, o).Unreserve()
+				}
+				release := make(chan struct{})
+				w := o.want()
+				w.Dial = func() (*dial.Conn, any, error) {
+					<-release
+					return nil, nil, tc.err
+				}
+				var failed atomic.Int32
+				for range 5 {
+					go func() {
+						if _, err := p.Get(t.Context(), here, w); err == tc.err {
+							failed.Add(1)
+						}
+					}()
+				}
+				synctest.Wait()
+				close(release)
+				synctest.Wait()
+				if n := failed.Load(); n != 5 {
+					t.Errorf("%d of 5 got the error", n)
+				}
+			})
+		})
+	}
+}
+
+// TestOwnLimit: a dial that ended because of the one request fails that alone.
+func TestOwnLimit(t *testing.T) {
+	inBubble(t, 1, pool.Config{}, func(t *testing.T, p *pool.Pool, o *origin) {
+		defer get(t, p, here, o).Unreserve()
+		ctx, cancel := context.WithCancel(t.Context())
+		w := o.want()
+		w.Dial = func() (*dial.Conn, any, error) { cancel(); return nil, nil, context.Canceled }
+		if _, err := p.Get(ctx, here, w); err != context.Canceled {
+			t.Errorf("error %v", err)
+		}
+		get(t, p, here, o).Unreserve() // there is no pause
+		o.wantDials(2)
+	})
+}
+
+// TestShut: while a server takes no streams nobody makes further connections to
+// it, and no request fails; quick tells that it says so before the first one.
+func TestShut(t *testing.T) {
+	for _, quick := range []bool{false, true} {
+		t.Run(map[bool]string{true: "at once", false: "later"}[quick], func(t *testing.T) {
+			var o *origin
+			var begun atomic.Bool
+			config := pool.Config{Conn: h2.Config{Go: func(f func()) {
+				go f()
+				if quick && !begun.Swap(true) {
+					<-o.settled
+				}
+			}}}
+			inBubble(t, 0, config, func(t *testing.T, p *pool.Pool, its *origin) {
+				o = its
+				if !quick {
+					defer get(t, p, here, o).Unreserve()
+				}
+				var served atomic.Int32
+				for range 3 {
+					go func() {
+						got, err := p.Get(t.Context(), here, o.want())
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						served.Add(1)
+						got.Unreserve()
+					}()
+					synctest.Wait()
+				}
+				if n := served.Load(); n != 0 {
+					t.Errorf("%d served by a server that takes none", n)
+				}
+				o.wantDials(1)
+				o.servers[0].WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 10})
+				synctest.Wait()
+				if n := served.Load(); n != 3 {
+					t.Errorf("%d of 3 served", n)
+				}
+				o.wantDials(1)
+			})
+		})
+	}
+}
+
+// TestClaimed: a connection that becomes idle is closed if somebody claims what
+// its owner has, and another one is not.
+func TestClaimed(t *testing.T) {
+	var claims any
+	var ended []any
+	config := pool.Config{
+		Claimed: func(owner any) bool { return owner == claims },
+		Ended:   func(owner any) { ended = append(ended, owner) },
+	}
+	inBubble(t, 1, config, func(t *testing.T, p *pool.Pool, o *origin) {
+		a, b := get(t, p, here, o), get(t, p, away, o)
+		claims = 2
+		a.Unreserve()
+		if len(ended) != 0 {
+			t.Errorf("ended: %v, want none", ended)
+		}
+		b.Unreserve()
+		if len(ended) != 1 || ended[0] != 2 {
+			t.Errorf("ended: %v, want [2]", ended)
+		}
+	})
+}
+
+func TestEvictFrom(t *testing.T) {
+	inBubble(t, 1, pool.Config{}, func(t *testing.T, p *pool.Pool, o *origin) {
+		get(t, p, here, o).Unreserve()
+		time.Sleep(time.Second)
+		get(t, p, away, o).Unreserve()
+		p.EvictFrom(away)
+		p.EvictFrom(dial.Route{Addr: "c.example:443"})
+		if s := p.Stats(); len(s.Routes) != 1 || s.Routes[0].Route != here.String() {
+			t.Errorf("stats %+v", s)
+		}
+		p.Evict()
+		if s := p.Stats(); s.Open != 0 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
