@@ -42,10 +42,10 @@ const (
 func parseAltSvc(value, host string, now time.Time) (alternatives []Alternative, clear bool, err error) {
 	value = strings.Trim(value, " \t")
 	switch {
-	case value == "clear":
-		return nil, true, nil
 	case len(value) > maxFieldBytes:
 		return nil, false, fmt.Errorf("Alt-Svc of %d bytes", len(value))
+	case onlyClear(value):
+		return nil, true, nil
 	}
 	p := &parser{rest: value}
 	for {
@@ -76,6 +76,22 @@ func parseAltSvc(value, host string, now time.Time) (alternatives []Alternative,
 	}
 }
 
+// onlyClear reports whether value is "clear", or that several times from several
+// lines.
+func onlyClear(value string) bool {
+	found := false
+	for element := range strings.SplitSeq(value, ",") {
+		switch strings.Trim(element, " \t") {
+		case "clear":
+			found = true
+		case "":
+		default:
+			return false
+		}
+	}
+	return found
+}
+
 // maxAge reads ma, seconds; what overflows is long.
 func maxAge(text string) (time.Duration, error) {
 	if text == "" {
@@ -97,7 +113,8 @@ func completeAuthority(authority, host string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%q is no host:port", shorten(authority))
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || port[0] == '+' {
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 || port[0] == '+' {
 		return "", fmt.Errorf("port %q is not from 1 to 65535", shorten(port))
 	}
 	if h == "" {
@@ -106,7 +123,7 @@ func completeAuthority(authority, host string) (string, error) {
 	if !validHost(h) {
 		return "", fmt.Errorf("%q is no host", shorten(h))
 	}
-	return net.JoinHostPort(strings.ToLower(h), port), nil
+	return net.JoinHostPort(strings.ToLower(h), strconv.FormatUint(n, 10)), nil // ":0443" is ":443"
 }
 
 // validHost keeps out what is neither a name nor an address. A zone makes sense on

@@ -63,7 +63,7 @@ func (c *cache) lookup(origin string, now time.Time) []string {
 // store replaces the alternatives of origin and reports whether that is worth
 // saving: their renewal alone is so only when a good part of their time is over.
 func (c *cache) store(origin string, alternatives []Alternative, now time.Time) (changed bool) {
-	alternatives = slices.DeleteFunc(alternatives, func(a Alternative) bool { return !now.Before(a.Expires) })
+	alternatives = slices.DeleteFunc(slices.Clone(alternatives), func(a Alternative) bool { return !now.Before(a.Expires) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.origins[origin]

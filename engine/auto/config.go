@@ -66,9 +66,9 @@ const (
 // Name returns "auto".
 func (Config) Name() string { return name }
 
-// NewEngine makes an engine and loads what Storage has. Config.Go of shared is
-// *engine.UnsupportedError. With Config.Dial all requests go by TCP, as QUIC would
-// bypass it. MaxConnections and MaxConcurrent hold for each of the two engines.
+// NewEngine makes an engine and loads what Storage has; that this fails is an
+// Event. Go, of shared and of TCP, is *engine.UnsupportedError. With Dial, or with
+// TLS.MaxVersion below TLS 1.3, all requests go by TCP. MaxConnections and MaxConcurrent hold for each of the two engines.
 func (c Config) NewEngine(shared engine.Config) (engine.Engine, error) {
 	e, err := c.New(shared)
 	if err != nil {
@@ -79,7 +79,7 @@ func (c Config) NewEngine(shared engine.Config) (engine.Engine, error) {
 
 // New is NewEngine with the concrete type, which has NetworkChanged and Snapshot.
 func (c Config) New(shared engine.Config) (*Engine, error) {
-	if shared.Go != nil {
+	if shared.Go != nil || c.TCP.Go != nil {
 		return nil, &engine.UnsupportedError{Engine: name, Capability: engine.CustomGo, Detail: "quic-go starts its goroutines itself"}
 	}
 	c = c.complete()
@@ -88,11 +88,17 @@ func (c Config) New(shared engine.Config) (*Engine, error) {
 		return nil, err
 	}
 	shared = c.common(shared)
-	e := &Engine{config: c, tcp: tcp, attempts: make(map[route]*attempt), proxies: []engine.ProxyFunc{shared.Proxy},
+	e := &Engine{config: c, tcp: tcp, attempts: make(map[route]*attempt), suspects: make(map[string]suspicion),
+		timeouts: shared.Timeouts, proxies: []engine.ProxyFunc{shared.Proxy},
 		cache:    newCache(c.MaxOrigins, c.BrokenFor, c.LongestBroken),
 		services: services{resolver: c.Resolver, limit: c.MaxOrigins, known: make(map[string]*lookup)}}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	if shared.Dial == nil {
+	switch config := first(c.HTTP3.TLS, shared.TLS); {
+	case shared.Dial != nil:
+		e.unusable = NotAvailable
+	case config != nil && config.MaxVersion != 0 && config.MaxVersion < tls.VersionTLS13:
+		e.unusable = TooOldTLS
+	default:
 		quic := c.HTTP3
 		if quic.Proxy != nil {
 			e.proxies = append(e.proxies, quic.Proxy)
@@ -109,12 +115,12 @@ func (c Config) New(shared engine.Config) (*Engine, error) {
 	}
 	e.unverified = unverified(first(c.HTTP3.TLS, shared.TLS))
 	if c.Storage != nil {
-		snapshot, err := c.Storage.Load(e.ctx)
-		if err != nil {
-			e.Close()
-			return nil, fmt.Errorf("auto: loading what Storage has: %w", err)
+		// What cannot be read is lost, and replaced by the next Save.
+		if snapshot, err := c.Storage.Load(e.ctx); err != nil {
+			e.tell(Event{Kind: Trouble, Err: fmt.Errorf("auto: loading what Storage has: %w", err)})
+		} else {
+			e.cache.restore(snapshot, time.Now())
 		}
-		e.cache.restore(snapshot, time.Now())
 	}
 	return e, nil
 }

@@ -133,7 +133,7 @@ func exchange(ctx context.Context, conn net.Conn, query []byte, id uint16) ([]by
 				}
 				return nil, err
 			}
-			if n >= 12 && binary.BigEndian.Uint16(buf) == id {
+			if n >= 12 && binary.BigEndian.Uint16(buf) == id && buf[2]&0x80 != 0 { // QR: a response
 				return buf[:n], nil
 			}
 		}
@@ -228,6 +228,10 @@ func fromWire(r *dnsmessage.SVCBResource) (record Record, ok bool) {
 	if r.Priority == 0 {
 		return record, true // parameters of aliases are ignored (RFC 9460 §2.4.2)
 	}
+	has := make(map[dnsmessage.SVCParamKey]bool, len(r.Params))
+	for _, p := range r.Params {
+		has[p.Key] = true
+	}
 	for _, p := range r.Params {
 		v := p.Value
 		switch p.Key {
@@ -236,7 +240,7 @@ func fromWire(r *dnsmessage.SVCBResource) (record Record, ok bool) {
 				return record, false
 			}
 			for ; len(v) > 0; v = v[2:] {
-				if !understood[dnsmessage.SVCParamKey(binary.BigEndian.Uint16(v))] {
+				if key := dnsmessage.SVCParamKey(binary.BigEndian.Uint16(v)); !understood[key] || !has[key] {
 					return record, false
 				}
 			}

@@ -1,6 +1,7 @@
 package auto_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -52,6 +53,10 @@ func nameServer(t *testing.T, reply func(network string, q *dnsmessage.Message) 
 			}
 			if b := answer("udp", buf[:n]); b != nil {
 				_, _ = udp.WriteTo([]byte("noise"), from) // what is not the answer is skipped
+				_, _ = udp.WriteTo(buf[:n], from)         // and the question itself
+				other := bytes.Clone(b)
+				other[0]++ // to another question
+				_, _ = udp.WriteTo(other[:12], from)
 				_, _ = udp.WriteTo(b, from)
 			}
 		}
@@ -134,6 +139,7 @@ func TestDNS(t *testing.T) {
 			want: []auto.Record{{Priority: 1, Target: "b.test.", ALPN: []string{"h2", "h3"}, TTL: 20 * time.Second}}},
 		{name: "of somebody else", answers: []dnsmessage.Resource{rr("x.test.", ".", 1, 300, alpn)}},
 		{name: "unknown mandatory", answers: []dnsmessage.Resource{rr("a.test.", ".", 1, 300, param(dnsmessage.SVCParamMandatory, "\x00\x63"), alpn)}},
+		{name: "mandatory, but absent", answers: []dnsmessage.Resource{rr("a.test.", ".", 1, 300, param(dnsmessage.SVCParamMandatory, "\x00\x03"), alpn)}},
 		{name: "malformed", answers: []dnsmessage.Resource{rr("a.test.", ".", 1, 300, param(dnsmessage.SVCParamALPN, "\x09h3")), rr("a.test.", ".", 1, 300, param(dnsmessage.SVCParamPort, "\x01")),
 			rr("a.test.", ".", 1, 300, param(dnsmessage.SVCParamIPv6Hint, "\x01"))}},
 		{name: "no such name", rcode: dnsmessage.RCodeNameError},

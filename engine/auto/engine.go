@@ -22,6 +22,7 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,6 +47,8 @@ type Engine struct {
 	cache      *cache
 	services   services
 	saver      saver
+	unusable   Reason          // why h3 is nil
+	timeouts   engine.Timeouts // of requests that bring none
 	closed     atomic.Bool
 
 	ctx    context.Context // of what runs in the background
@@ -54,8 +57,9 @@ type Engine struct {
 	environmentOnce sync.Once
 	environment     engine.ProxyFunc
 
-	mu       sync.Mutex // guards attempts
+	mu       sync.Mutex // guards what follows, and the fields of attempts that say so
 	attempts map[route]*attempt
+	suspects map[string]suspicion // by origin
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -119,7 +123,14 @@ func (e *Engine) Execute(ctx context.Context, req *engine.Request) (*engine.Resp
 		c = choice{origin: c.origin, protocol: TCP, reason: again, err: err}
 		e.tell(c.event())
 	}
-	return e.byTCP(ctx, req, c)
+	resp, err := e.byTCP(ctx, req, c)
+	if err != nil && e.rescue(ctx, req, &c, err) {
+		e.tell(c.event())
+		if late, again, lateErr := e.byHTTP3(ctx, req, c); again == "" {
+			return late, lateErr
+		}
+	}
+	return resp, err
 }
 
 // choice is how a request goes, and why.
@@ -128,7 +139,9 @@ type choice struct {
 	protocol string
 	route    route // by HTTP/3, or what was tried
 	reason   Reason
-	attempt  *attempt // whose failure counts when TCP works
+	attempts []*attempt // whose failure counts when TCP works
+	begun    time.Time
+	excluded bool // TCP tells nothing of the way to the origin
 	err      error
 }
 
@@ -160,7 +173,7 @@ func (e *Engine) byHTTP3(ctx context.Context, req *engine.Request, c choice) (re
 	}
 	if err != nil {
 		if e.blame(err) {
-			e.fail(c.route, err)
+			e.suspect(c.route, err)
 			if o, ok := errors.AsType[*engine.OpError](err); ok && !o.Sent && repeatable && ctx.Err() == nil {
 				return nil, Unsent, err
 			}
@@ -172,10 +185,11 @@ func (e *Engine) byHTTP3(ctx context.Context, req *engine.Request, c choice) (re
 		e.save()
 	}
 	if resp.Status == 421 {
+		e.services.drop(c.route)
 		if e.cache.drop(c.route) {
 			e.save()
 		}
-		if at != "" && repeatable { // RFC 7838 §6
+		if repeatable { // RFC 7838 §6, RFC 9110 §15.5.20
 			resp.Body.Close()
 			return nil, Misdirected, nil
 		}
@@ -195,26 +209,30 @@ func (e *Engine) blame(err error) bool {
 	if !ok || errors.Is(err, context.Canceled) || errors.Is(err, engine.ErrClosed) {
 		return false
 	}
-	switch o.Op {
-	case engine.OpDNS, engine.OpConnect, engine.OpTLS:
-		return true
-	}
-	if _, limit := errors.AsType[*engine.TimeoutError](err); limit || errors.Is(err, context.DeadlineExceeded) {
+	t, limit := errors.AsType[*engine.TimeoutError](err)
+	if limit && t.Kind != engine.KindConnect || !limit && errors.Is(err, context.DeadlineExceeded) {
 		return false
 	}
-	_, protocol := errors.AsType[*engine.ProtocolError](err)
-	return protocol || http3.ConnectionLost(err)
+	return connecting(o.Op) || http3.ServerFault(err)
+}
+
+// connecting reports whether op comes before there is a connection.
+func connecting(op engine.Op) bool {
+	return op == engine.OpDNS || op == engine.OpConnect || op == engine.OpTLS
 }
 
 // byTCP sends req by the engine for TCP. That it works is what makes a failed
-// alternative a broken one: else it may be the network.
+// alternative a broken one: else it may be the network, and the suspicion ends.
 func (e *Engine) byTCP(ctx context.Context, req *engine.Request, c choice) (*engine.Response, error) {
 	resp, err := e.tcp.Execute(ctx, req)
 	if err != nil {
+		if !c.excluded && e.blame(err) {
+			e.acquit(c.origin)
+		}
 		return nil, wrapName(err)
 	}
-	if c.attempt != nil {
-		e.tcpWorks(c.attempt)
+	if !c.excluded {
+		e.tcpWorks(c)
 	}
 	e.learn(req, resp, c.origin)
 	return resp, nil
@@ -253,6 +271,7 @@ func (e *Engine) learn(req *engine.Request, resp *engine.Response, origin string
 	if e.unverified {
 		found = onHost(found, host)
 	}
+	found = slices.DeleteFunc(found, func(a Alternative) bool { return !now.Before(a.Expires) }) // "ma=0"
 	if !e.cache.store(origin, found, now) {
 		return
 	}

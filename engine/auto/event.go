@@ -36,12 +36,15 @@ const (
 	Connected Reason = "a connection is open"
 	Won       Reason = "the handshake was complete within its head start"
 	Demanded  Reason = "the request needs HTTP/3"
+	Rescued   Reason = "TCP could not connect, and the handshake is complete"
 )
 
 // The reasons for TCP.
 const (
 	NotHTTPS       Reason = "the URL is not https"
 	NotAvailable   Reason = "connections are opened by a custom dialer, which QUIC would bypass"
+	TooOldTLS      Reason = "the configuration allows no TLS 1.3, which QUIC needs"
+	Suspected      Reason = "HTTP/3 failed, and TCP shows whether that was the network"
 	Proxied        Reason = "a proxy is configured for the request"
 	Unsuited       Reason = "the request needs what HTTP/3 does not do here"
 	NoAlternative  Reason = "the origin is not known to have HTTP/3"

@@ -36,6 +36,8 @@ func TestParseAltSvc(t *testing.T) {
 		{name: "no age", value: `h3=":443"; ma=0`, want: []Alternative{at("origin.test:443", 0, false)}},
 		{name: "empty", value: ""},
 		{name: "clear", value: " clear ", clear: true},
+		{name: "clear twice", value: "clear, clear", clear: true},
+		{name: "port with zeros", value: `h3=":0443"`, want: []Alternative{at("origin.test:443", day, false)}},
 		{name: "clear has a case", value: "Clear", fails: "="},
 		{name: "clear is alone", value: `clear, h3=":443"`, fails: "="},
 		{name: "not quoted", value: `h3=:443`, fails: "quotation"},

@@ -144,7 +144,12 @@ type alternative struct {
 	Port string
 	seen chan *http.Request
 	stop func()
+
+	shutdown func(context.Context) error
 }
+
+// connKey is what the handlers' contexts have the *quic.Conn by.
+type connKey struct{}
 
 // serveQUIC starts an HTTP/3 server with a certificate for name, on a port of the
 // loopback address; "0" = any.
@@ -164,6 +169,8 @@ func serveQUIC(t testing.TB, name, port string, h http.HandlerFunc) *alternative
 		note(a.seen, r)
 		h(w, r)
 	})}
+	s.ConnContext = func(ctx context.Context, c *quic.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }
+	a.shutdown = s.Shutdown
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -3,7 +3,9 @@ package auto
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -24,19 +26,40 @@ type attempt struct {
 	over, works bool
 }
 
+// ended reports whether the handshake is over; err may then be read.
+func (a *attempt) ended() bool {
+	select {
+	case <-a.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// suspicion is a failure of HTTP/3 that may be the network's.
+type suspicion struct {
+	route route
+	err   error
+}
+
 // choose decides how req goes. It may wait: for the resolver, and for a
 // handshake's head start.
 func (e *Engine) choose(ctx context.Context, req *engine.Request) (choice, error) {
 	c := choice{protocol: TCP}
 	if req.URL == nil {
-		c.reason = NotHTTPS // the engine for TCP says what is wrong
+		c.reason, c.excluded = NotHTTPS, true // the engine for TCP says what is wrong
 		return c, nil
 	}
 	c.origin = hostPort(req.URL)
 	if c.reason = e.excluded(req); c.reason != "" {
+		c.excluded = true
 		return c, nil
 	}
 	demanded := req.Needs.Has(engine.HTTP3)
+	if s, ok := e.suspected(c.origin); ok && !demanded {
+		c.route, c.reason, c.err = s.route, Suspected, s.err
+		return c, nil
+	}
 	candidates, err := e.candidates(ctx, req, c.origin)
 	if err != nil {
 		return c, err
@@ -54,19 +77,28 @@ func (e *Engine) choose(ctx context.Context, req *engine.Request) (choice, error
 	}
 	now := time.Now()
 	c.reason = NoAlternative
+	c.begun = now
 	for _, at := range candidates {
 		r := route{c.origin, at}
 		until, failures := e.cache.state(r)
 		if now.Before(until) {
-			c.reason = MarkedBroken
+			if c.route == (route{}) {
+				c.reason = MarkedBroken
+			}
 			continue
 		}
-		c.route, c.attempt = r, e.try(req.URL, r)
-		if failures > 0 {
-			c.reason = Probing
-			return c, nil
+		a := e.try(req.URL, r)
+		c.attempts = append(c.attempts, a)
+		switch {
+		case failures == 0 && (a.ended() || now.Before(a.headStart)):
+			c.route = r
+			return e.wait(ctx, req, c, a)
+		case c.route != (route{}): // the reason is that of the first
+		case failures > 0:
+			c.route, c.reason = r, Probing
+		default:
+			c.route, c.reason = r, Late
 		}
-		return e.wait(ctx, req, c)
 	}
 	return c, nil
 }
@@ -77,7 +109,7 @@ func (e *Engine) excluded(req *engine.Request) Reason {
 	case req.URL.Scheme != "https" || req.URL.Hostname() == "":
 		return NotHTTPS
 	case e.h3 == nil:
-		return NotAvailable
+		return e.unusable
 	case req.UnixSocket != "" || req.Protocol != "" || req.Method == http.MethodConnect || req.WantRawHead:
 		return Unsuited
 	case !e.h3.Capabilities().Has(req.Needs):
@@ -96,6 +128,9 @@ func (e *Engine) candidates(ctx context.Context, req *engine.Request, origin str
 	}
 	if e.config.Resolver == nil {
 		return nil, nil
+	}
+	if _, err := netip.ParseAddr(req.URL.Hostname()); err == nil {
+		return nil, nil // an address has no records
 	}
 	l := e.services.of(e.ctx, origin)
 	if err := await(ctx, l.done, e.patience(req, e.config.DNSWait)); err != nil {
@@ -120,10 +155,15 @@ func (e *Engine) patience(req *engine.Request, wait time.Duration) time.Duration
 	if !req.Deadline.IsZero() {
 		wait = min(wait, time.Until(req.Deadline))
 	}
-	if engine.Limited(req.Timeouts.Connect) {
-		wait = min(wait, req.Timeouts.Connect)
+	if limit := e.connectLimit(req); engine.Limited(limit) {
+		wait = min(wait, limit)
 	}
 	return wait
+}
+
+// connectLimit returns how long req may take to connect.
+func (e *Engine) connectLimit(req *engine.Request) time.Duration {
+	return req.Timeouts.Or(e.timeouts).Connect
 }
 
 // await waits for done, for a time, or for the end of ctx, which is an error.
@@ -149,14 +189,11 @@ func await(ctx context.Context, done <-chan struct{}, wait time.Duration) error 
 
 // wait gives the handshake its head start. It has that once: requests that come
 // later wait for what is left of it.
-func (e *Engine) wait(ctx context.Context, req *engine.Request, c choice) (choice, error) {
-	a := c.attempt
+func (e *Engine) wait(ctx context.Context, req *engine.Request, c choice, a *attempt) (choice, error) {
 	if err := await(ctx, a.done, e.patience(req, time.Until(a.headStart))); err != nil {
 		return c, err
 	}
-	select {
-	case <-a.done:
-	default:
+	if !a.ended() {
 		c.reason = Late
 		return c, nil
 	}
@@ -164,8 +201,35 @@ func (e *Engine) wait(ctx context.Context, req *engine.Request, c choice) (choic
 		c.reason, c.err = HandshakeError, a.err
 		return c, nil
 	}
-	c.protocol, c.reason, c.attempt = HTTP3, Won, nil
+	c.protocol, c.reason = HTTP3, Won
 	return c, nil
+}
+
+// rescue reports whether req, which could not be sent by TCP because of err, is
+// to go by a handshake that is still under way, or is complete by now; it waits
+// for that as long as req may take to connect.
+func (e *Engine) rescue(ctx context.Context, req *engine.Request, c *choice, err error) bool {
+	o, ok := errors.AsType[*engine.OpError](err)
+	if !ok || o.Sent || !connecting(o.Op) || ctx.Err() != nil || req.Body != nil && !req.Body.Replayable() {
+		return false
+	}
+	for _, a := range c.attempts {
+		wait := time.Duration(math.MaxInt64) // the handshake has its own limit
+		if limit := e.connectLimit(req); engine.Limited(limit) {
+			wait = limit - time.Since(c.begun)
+		}
+		if !req.Deadline.IsZero() {
+			wait = min(wait, time.Until(req.Deadline))
+		}
+		if await(ctx, a.done, wait) != nil {
+			return false
+		}
+		if a.ended() && a.err == nil {
+			c.protocol, c.reason, c.route, c.err = HTTP3, Rescued, a.route, err
+			return true
+		}
+	}
+	return false
 }
 
 // alternative is what the engine for HTTP/3 knows a route by.
@@ -210,21 +274,54 @@ func (e *Engine) conclude(a *attempt, err error) {
 	close(a.done)
 }
 
-// tcpWorks tells that a request which a's handshake was begun for has gone by
-// TCP. If the handshake has failed, it was not the network.
-func (e *Engine) tcpWorks(a *attempt) {
+// tcpWorks tells that a request has gone by TCP as c says. If a handshake that was
+// begun for it has failed, or HTTP/3 to its origin before, it was not the network.
+func (e *Engine) tcpWorks(c choice) {
+	var broken []suspicion
 	e.mu.Lock()
-	broken := a.over && a.err != nil && !a.works
-	a.works = true
+	for _, a := range c.attempts {
+		if a.over && a.err != nil && !a.works {
+			broken = append(broken, suspicion{a.route, a.err})
+		}
+		a.works = true
+	}
+	if s, ok := e.suspects[c.origin]; ok {
+		broken = append(broken, s)
+		delete(e.suspects, c.origin)
+	}
 	e.mu.Unlock()
-	if broken {
-		e.fail(a.route, a.err)
+	for _, s := range broken {
+		e.fail(s.route, s.err)
 	}
 }
 
-// fail marks a route as broken.
+// suspect notes that a request by r has failed. The next ones go by TCP: if that
+// works, r is broken, and if not, it is acquitted.
+func (e *Engine) suspect(r route, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.suspects) >= e.config.MaxOrigins {
+		clear(e.suspects)
+	}
+	e.suspects[r.origin] = suspicion{r, err}
+}
+
+func (e *Engine) suspected(origin string) (suspicion, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s, ok := e.suspects[origin]
+	return s, ok
+}
+
+func (e *Engine) acquit(origin string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.suspects, origin)
+}
+
+// fail marks a route as broken, if err speaks against it.
 func (e *Engine) fail(r route, err error) {
-	if e.closed.Load() || errors.Is(err, context.Canceled) {
+	if e.closed.Load() || !e.blame(err) {
 		return
 	}
 	until := e.cache.fail(r, time.Now())

@@ -116,6 +116,15 @@ func (s *services) authorities(l *lookup) []string {
 	return l.found
 }
 
+// drop takes one authority away until the record is looked up anew.
+func (s *services) drop(r route) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.known[r.origin]; l != nil { // the slice is in others' hands
+		l.found = slices.DeleteFunc(slices.Clone(l.found), func(at string) bool { return at == r.authority })
+	}
+}
+
 func (s *services) run(ctx context.Context, origin string, l *lookup) {
 	defer close(l.done)
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
@@ -139,7 +148,7 @@ func (s *services) resolve(ctx context.Context, origin string) ([]string, time.D
 	if port != "443" {
 		name = "_" + port + "._https." + host
 	}
-	owner, ttl := host, longestTTL
+	owner, ttl := name, longestTTL // "." is the owner, with its port and scheme (RFC 9460 §2.5.2)
 	for range maxAliases {
 		records, err := s.resolver.LookupHTTPS(ctx, name)
 		if err != nil {

@@ -53,6 +53,7 @@ func TestHTTPSRecords(t *testing.T) {
 		{"alias to nothing", map[string][]auto.Record{owner: {{Target: "."}}}, "HTTP/1.1", 1},
 		{"endless alias", map[string][]auto.Record{owner: {{Target: "a.test."}}, "a.test": {{Target: "a.test."}}}, "HTTP/1.1", 8},
 		{"none", nil, "HTTP/1.1", 1},
+		{"of somebody else's port", map[string][]auto.Record{"example.test": {{Priority: 1, ALPN: h3, Port: port(t, a.Port)}}}, "HTTP/1.1", 1},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			z := &zone{records: row.records, asked: make(chan string, 100)}

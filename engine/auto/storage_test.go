@@ -5,13 +5,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/auto"
 )
 
@@ -79,15 +79,37 @@ func TestFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte("no JSON"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (auto.Config{Storage: auto.File(path)}).NewEngine(engine.Config{}); err == nil {
+	if _, err := auto.File(path).Load(t.Context()); err == nil {
 		t.Error("a broken file is no error")
+	}
+}
+
+// TestBrokenFile: a cache that was cut off is told of, and replaced.
+func TestBrokenFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.json")
+	if err := os.WriteFile(path, []byte(`{"services": [{"ori`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := newOrigin(t)
+	o.tell(`h3=":1"`)
+	e, told := newEngine(t, auto.Config{HeadStart: -1, Storage: auto.File(path)})
+	if ev := told.await(t, auto.Trouble, 1); ev.Err == nil || !strings.Contains(ev.Err.Error(), "loading") {
+		t.Errorf("told %v", ev.Err)
+	}
+	send(t, e, request(t, "GET", o.URL))
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := auto.File(path).Load(t.Context()); err != nil || len(s.Services) != 1 {
+		t.Errorf("afterwards: %+v, %v", s, err)
 	}
 }
 
 func TestStorageFails(t *testing.T) {
 	broken := errors.New("the disk is full")
-	if _, err := (auto.Config{Storage: &memory{loadErr: broken}}).NewEngine(engine.Config{}); !errors.Is(err, broken) {
-		t.Errorf("Load: %v", err)
+	_, early := newEngine(t, auto.Config{Storage: &memory{loadErr: broken}})
+	if ev := early.await(t, auto.Trouble, 1); !errors.Is(ev.Err, broken) {
+		t.Errorf("Load: told %v", ev.Err)
 	}
 	o := newOrigin(t)
 	o.tell(`h3=":1"`)

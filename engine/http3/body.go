@@ -89,7 +89,7 @@ func count(h http.Header) int {
 }
 
 func tooManyFields(n, limit int) error {
-	return &engine.ProtocolError{Reason: fmt.Sprintf("the response has %d fields, the limit MaxHeaderFields is %d", n, limit)}
+	return &limitError{&engine.ProtocolError{Reason: fmt.Sprintf("the response has %d fields, the limit MaxHeaderFields is %d", n, limit)}}
 }
 
 // convert returns the fields in alphabetical order.

@@ -126,8 +126,8 @@ var ErrNotConnected = errors.New("no connection is open")
 // ExecuteConnected is [Engine.ExecuteAt] on a connection that is open, which
 // [Engine.Connect] makes. If there is none, or it turns out to be dead, nothing is
 // dialled: the error is ErrNotConnected, in an *engine.OpError that says whether
-// something was sent. If there was none from the beginning, req's body has not
-// been opened.
+// something was sent. If nothing was, a body that can be opened only once has not
+// been.
 func (e *Engine) ExecuteConnected(ctx context.Context, req *engine.Request, authority string) (*engine.Response, error) {
 	return e.execute(ctx, req, authority, true)
 }
@@ -156,8 +156,9 @@ func (e *Engine) execute(ctx context.Context, req *engine.Request, authority str
 
 // Connect makes a connection to origin, an https URL, by authority as in
 // [Engine.ExecuteAt], unless there is one already. It returns when the handshake
-// is complete; the connection is then idle in the pool. Timeouts.Connect and Pool
-// hold. No proxy is asked for.
+// is complete; the connection is then idle in the pool, where it stays a second
+// for its first request even if KeepAlive is negative or others wait for its place.
+// Timeouts.Connect and Pool hold. No proxy is asked for.
 func (e *Engine) Connect(ctx context.Context, origin *url.URL, authority string) error {
 	if e.closed.Load() {
 		return &engine.OpError{Op: engine.OpBuild, Err: engine.ErrClosed}
@@ -173,6 +174,7 @@ func (e *Engine) Connect(ctx context.Context, origin *url.URL, authority string)
 	if err := x.acquire(); err != nil {
 		return x.failure(err)
 	}
+	e.pool.reserve(x.connection())
 	return nil
 }
 

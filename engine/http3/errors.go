@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"syscall"
 
 	"github.com/quic-go/quic-go"
@@ -97,6 +98,9 @@ func classify(op engine.Op, err error) (engine.Op, error) {
 	if _, ok := errors.AsType[*engine.ProtocolError](err); ok || op != engine.OpReceive {
 		return op, err
 	}
+	if isLimit(err) {
+		return op, &limitError{&engine.ProtocolError{Reason: err.Error()}}
+	}
 	return op, &engine.ProtocolError{Reason: err.Error(), Section: "RFC 9114"}
 }
 
@@ -115,6 +119,31 @@ func isNetwork(err error) bool {
 	return ok || errors.Is(err, errRejectedEarly)
 }
 
-// ConnectionLost reports whether err, which an engine of this package returned, is
-// the end of a connection: by the server, by silence, or by a broken protocol.
-func ConnectionLost(err error) bool { return connectionLost(err) }
+// limitError marks a response that is larger than this engine's settings allow.
+// That says nothing of the server's HTTP/3.
+type limitError struct{ *engine.ProtocolError }
+
+func (e *limitError) Unwrap() error { return e.ProtocolError }
+
+// isLimit reports whether quic-go has given a response up for its size or its
+// number of 1xx responses; the errors have no type.
+func isLimit(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "HEADERS frame too large") || strings.Contains(text, "headers too large") ||
+		strings.Contains(text, "too many 1xx")
+}
+
+// ServerFault reports whether err, which an engine of this package returned for a
+// request on a connection, speaks against the server's HTTP/3 or the way to it: a
+// broken protocol, or a connection that was lost. An orderly end (H3_NO_ERROR) and
+// this engine's own limits do not.
+func ServerFault(err error) bool {
+	if _, limit := errors.AsType[*limitError](err); limit {
+		return false
+	}
+	if e, ok := errors.AsType[*quic.ApplicationError](err); ok && h3.ErrCode(e.ErrorCode) == h3.ErrCodeNoError {
+		return false
+	}
+	_, protocol := errors.AsType[*engine.ProtocolError](err)
+	return protocol || connectionLost(err)
+}

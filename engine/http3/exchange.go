@@ -219,7 +219,7 @@ func (x *exchange) again(err error, attempt int) bool {
 	if g == nil || attempt >= maxResends || x.engine.config.NoStaleRetry || x.req.NoStaleRetry {
 		return false
 	}
-	if x.only && x.req.Body != nil && !x.req.Body.Replayable() {
+	if x.only && x.req.Body != nil && !x.req.Body.Replayable() && x.upload.begun() {
 		return false // nobody could send it otherwise if there is no other connection
 	}
 	dead := g.dead() || connectionLost(err)

@@ -47,6 +47,7 @@ type conn struct {
 
 	refs     int // exchanges on it
 	used     bool
+	reserved bool // for its first exchange: it is not closed before that
 	draining bool // takes no new exchanges
 	idle     time.Time
 	timer    *time.Timer // closes it when it was idle for long enough
@@ -209,7 +210,17 @@ func (p *pool) collect(d *dialling) (*got, error) {
 func (p *pool) use(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c.used = true
+	c.used, c.reserved = true, false
+}
+
+// reservation is how long a connection without exchanges waits for its first one.
+const reservation = time.Second
+
+// reserve keeps c, which nobody has used, for its first exchange.
+func (p *pool) reserve(c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.reserved = !c.used
 }
 
 // leave is for an exchange that waits for d no more.
@@ -256,20 +267,39 @@ func (p *pool) release(c *conn) bool {
 		defer p.mu.Unlock()
 		return !c.draining && !c.dead()
 	}
-	if keep < 0 || p.closed || crowded || c.draining || c.dead() {
+	if !c.reserved && (keep < 0 || crowded) || p.closed || c.draining || c.dead() {
 		p.retire(c)
 		p.mu.Unlock()
 		c.conn.CloseWithError(quic.ApplicationErrorCode(h3.ErrCodeNoError), "")
 		return false
 	}
 	c.idle = time.Now()
+	if c.reserved {
+		keep = reservation
+	}
 	if c.timer == nil {
-		c.timer = time.AfterFunc(keep, func() { p.expire(c) })
+		c.timer = time.AfterFunc(keep, func() { p.timeUp(c) })
 	} else {
 		c.timer.Reset(keep)
 	}
 	p.mu.Unlock()
 	return true
+}
+
+// timeUp ends c's reservation, or closes it.
+func (p *pool) timeUp(c *conn) {
+	crowded := p.slots.crowded()
+	p.mu.Lock()
+	left := p.engine.config.KeepAlive - reservation
+	if c.reserved && c.refs == 0 && !crowded && left > 0 {
+		c.reserved = false
+		c.timer.Reset(left)
+		p.mu.Unlock()
+		return
+	}
+	c.reserved = false
+	p.mu.Unlock()
+	p.expire(c)
 }
 
 // expire closes c if it is idle.
@@ -289,7 +319,7 @@ func (p *pool) makeRoom() {
 	p.mu.Lock()
 	var oldest *conn
 	for c := range p.open {
-		if c.refs == 0 && (oldest == nil || c.idle.Before(oldest.idle)) {
+		if c.refs == 0 && !c.reserved && (oldest == nil || c.idle.Before(oldest.idle)) {
 			oldest = c
 		}
 	}

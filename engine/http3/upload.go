@@ -74,10 +74,12 @@ func (x *exchange) prepareBody() {
 
 // openBody opens the content while nothing is sent yet, so that one which cannot
 // be opened costs neither a connection nor a broken request. A body in memory
-// needs no opening, and one that waits for 100 Continue may not be wanted.
+// needs no opening, and one that waits for 100 Continue may not be wanted. One
+// that can be opened only once waits for its stream if there may be none: it must
+// then be left for others to send.
 func (x *exchange) openBody() error {
 	u := x.upload
-	if u == nil || x.req.Body == nil || x.expects {
+	if u == nil || x.req.Body == nil || x.expects || x.only && !x.req.Body.Replayable() {
 		return nil
 	}
 	if _, ok := content.BytesOf(x.req.Body); ok {
@@ -92,6 +94,17 @@ func (x *exchange) openBody() error {
 		return &bodyFault{err}
 	}
 	return err
+}
+
+// begun reports whether the content was opened, or may be at any moment. A nil
+// upload has none.
+func (u *upload) begun() bool {
+	if u == nil {
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.touched || u.source != nil || u.stopped
 }
 
 // rewind makes the body ready to be sent again, and reports whether it can be.
