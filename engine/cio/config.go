@@ -127,6 +127,7 @@ func (c Config) New(shared engine.Config) *Engine {
 		dialer: &dial.Dialer{
 			Engine:    name,
 			TLS:       c.TLS,
+			Sessions:  tls.NewLRUClientSessionCache(0),
 			Proxy:     c.Proxy,
 			Dial:      c.Dial,
 			Resolve:   c.Resolve,

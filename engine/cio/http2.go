@@ -72,7 +72,7 @@ const (
 func newHTTP2(e *Engine) *http2 {
 	c := e.config
 	d := &dial.Dialer{
-		Engine: name, TLS: c.TLS, NextProtos: []string{"h2", "http/1.1"}, Proxy: c.Proxy, Dial: c.Dial, Resolve: c.Resolve,
+		Engine: name, TLS: c.TLS, Sessions: e.dialer.Sessions, NextProtos: []string{"h2", "http/1.1"}, Proxy: c.Proxy, Dial: c.Dial, Resolve: c.Resolve,
 		Control: c.DialControl, Go: c.Go, Attempts: c.ConnectAttempts, LocalAddr: c.LocalAddr, Hosts: c.Hosts,
 	}
 	x := &http2{engine: e, dialer: d, only: c.Protocols == HTTP2, old: make(map[dial.Route]time.Time), aliases: make(map[dial.Route]alias)}

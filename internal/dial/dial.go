@@ -42,6 +42,9 @@ type Dialer struct {
 	// clone. Sessions are resumed: a cache is added unless there is one. Its
 	// ServerName holds for origins, not for https proxies.
 	TLS *tls.Config
+	// Sessions is the cache that is added; nil = one of the Dialer's own. Dialers
+	// that differ in NextProtos alone share it.
+	Sessions tls.ClientSessionCache
 
 	// NextProtos are offered by ALPN; nil = http/1.1 only.
 	NextProtos []string

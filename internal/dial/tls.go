@@ -38,6 +38,9 @@ func (d *Dialer) baseTLS() *tls.Config {
 		c = d.TLS.Clone()
 	}
 	if c.ClientSessionCache == nil {
+		c.ClientSessionCache = d.Sessions
+	}
+	if c.ClientSessionCache == nil {
 		d.once.sessions.Do(func() { d.sessions = tls.NewLRUClientSessionCache(0) })
 		c.ClientSessionCache = d.sessions
 	}
