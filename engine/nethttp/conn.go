@@ -35,8 +35,8 @@ func (d *dialling) giveUp() {
 	d.cancel()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.conn != nil && d.steps > 0 && !d.givenUp && !d.conn.used.Load() {
-		d.conn.SetDeadline(time.Now().Add(handshakeGrace))
+	if d.conn != nil && d.steps > 0 && !d.givenUp {
+		d.conn.hurry()
 	}
 	d.givenUp = true
 }
@@ -59,8 +59,43 @@ type conn struct {
 	upgraded atomic.Bool // it belongs to whoever asked for the upgrade
 	made     time.Time
 	active   atomic.Int64 // when the last byte moved, in time since made
-	used     atomic.Bool  // an exchange runs or ran on it
 	closed   sync.Once
+
+	// bare tells that HTTP begins where the proxy's handshake ends: no hook says
+	// when that is, but net/http then reads into a larger buffer.
+	bare  bool
+	ready atomic.Bool // its handshakes are done
+
+	hurryMu sync.Mutex // guards hurried, and the deadline of a handshake
+	hurried bool
+}
+
+// handshakeRead is more than a SOCKS handshake reads at once, and less than
+// net/http's buffer.
+const handshakeRead = 512
+
+// hurry bounds the handshakes that are under way.
+func (c *conn) hurry() {
+	c.hurryMu.Lock()
+	defer c.hurryMu.Unlock()
+	if !c.ready.Load() {
+		c.hurried = true
+		c.SetDeadline(time.Now().Add(handshakeGrace))
+	}
+}
+
+// settled: the handshakes are done, and their bound is lifted.
+func (c *conn) settled() {
+	if c.ready.Load() {
+		return
+	}
+	c.hurryMu.Lock()
+	defer c.hurryMu.Unlock()
+	c.ready.Store(true)
+	if c.hurried {
+		c.hurried = false
+		c.SetDeadline(time.Time{})
+	}
 }
 
 func (c *conn) touch() { c.active.Store(int64(time.Since(c.made))) }
@@ -69,6 +104,9 @@ func (c *conn) lastActive() time.Time { return c.made.Add(time.Duration(c.active
 
 // Read notes when bytes came.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.bare && len(p) > handshakeRead && !c.ready.Load() {
+		c.settled()
+	}
 	n, err := c.Conn.Read(p)
 	if n > 0 {
 		c.touch()
@@ -129,8 +167,8 @@ func (e *Engine) dialContext(unix string) func(ctx context.Context, network, add
 			leave()
 			return nil, err
 		}
-		made := &conn{Conn: c.Conn, engine: e, leave: leave, made: time.Now()}
-		made.used.Store(lost)
+		made := &conn{Conn: c.Conn, engine: e, leave: leave, made: time.Now(), bare: x.bareProxy()}
+		made.ready.Store(lost)
 		if !e.live.add(made) {
 			made.Close()
 			return nil, &engine.OpError{Op: engine.OpBuild, Err: engine.ErrClosed}
@@ -200,6 +238,13 @@ func (x *exchange) dialStarts() {
 	x.startTimer(&x.connect, x.timeouts.Connect, engine.KindConnect)
 }
 
+// bareProxy reports whether plain HTTP follows on a proxy's own handshake.
+func (x *exchange) bareProxy() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.req.URL != nil && x.req.URL.Scheme == "http" && x.proxy != nil && strings.HasPrefix(x.proxy.Scheme, "socks")
+}
+
 // handshakes returns how many follow a connection's TCP handshake.
 func (x *exchange) handshakes() int {
 	x.mu.Lock()
@@ -229,8 +274,8 @@ func (x *exchange) secured() {
 	if x.proxy != nil && strings.HasPrefix(x.proxy.Scheme, "socks") {
 		d.steps = 0
 	}
-	if d.givenUp && d.steps == 0 {
-		d.conn.SetDeadline(time.Time{})
+	if d.steps == 0 {
+		d.conn.settled()
 	}
 }
 

@@ -169,7 +169,7 @@ func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	}
 	x.mu.Unlock()
 	if c != nil {
-		c.used.Store(true)
+		c.settled()
 	}
 	x.giveUpDials()
 	x.startIdle()
