@@ -274,7 +274,7 @@ func (x *exchange) secured() {
 	if x.proxy != nil && strings.HasPrefix(x.proxy.Scheme, "socks") {
 		d.steps = 0
 	}
-	if d.steps == 0 {
+	if d.steps == 0 && d.conn != nil { // an earlier dial may end after a later one has begun
 		d.conn.settled()
 	}
 }
