@@ -42,7 +42,7 @@ func TestQuick(t *testing.T) {
 		}
 	}
 	for _, c := range cells {
-		if took[c.name] < 3 && (!c.nginx || hasNginx()) {
+		if took[c.name] < 2 && (!c.nginx || hasNginx()) {
 			t.Errorf("%s: only %d clients took part", c.name, took[c.name])
 		}
 	}
