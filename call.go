@@ -248,8 +248,8 @@ type callContext struct {
 	over  atomic.Bool // cause is set
 	timed atomic.Bool // a deadline is set, or was
 
-	mu       sync.Mutex  // guards what follows; never held while foreign code runs
-	stop     func() bool // stops watching the parent
+	mu       sync.Mutex          // guards what follows; never held while foreign code runs
+	tie      engine.Registration // to the parent
 	done     chan struct{}
 	cause    error
 	deadline time.Time
@@ -283,30 +283,34 @@ func (c *callContext) watch() {
 	if c.parent.Done() == nil {
 		return
 	}
-	var stop func() bool
+	var tie engine.Registration
 	if ac, ok := c.parent.(*callContext); ok {
 		ac.mu.Lock()
 		c.deadline, c.limit, c.kind = ac.deadline, ac.limit, ac.kind
 		c.timed.Store(ac.timed.Load())
 		ac.mu.Unlock()
-		token := ac.AddAborter(c)
-		stop = func() bool { return ac.RemoveAborter(token) }
+		tie = engine.OnAbort(ac, c)
 	} else {
-		stop = context.AfterFunc(c.parent, func() {
-			cause, err := context.Cause(c.parent), c.parent.Err()
-			if !errors.Is(cause, err) {
-				cause = &endedError{cause, err}
-			}
-			c.end(cause)
-		})
+		tie = engine.OnAbort(c.call.client.state.contexts.Of(c.parent), callersEnd{c})
 	}
 	c.mu.Lock()
-	c.stop = stop
+	c.tie = tie
 	ended := c.cause != nil
 	c.mu.Unlock()
 	if ended {
-		stop()
+		tie.Stop()
 	}
+}
+
+// callersEnd ends the context when the caller's ends.
+type callersEnd struct{ *callContext }
+
+func (c callersEnd) Abort(error) {
+	cause, err := context.Cause(c.parent), c.parent.Err()
+	if !errors.Is(cause, err) {
+		cause = &endedError{cause, err}
+	}
+	c.end(cause)
 }
 
 // Abort ends the context when a context it hangs on ends.
@@ -391,12 +395,10 @@ func (c *callContext) endAndUnlock(cause error) {
 	if c.timer != nil {
 		c.timer.Stop()
 	}
-	slot, more, stop := c.slot, c.more, c.stop
+	slot, more, tie := c.slot, c.more, c.tie
 	c.slot, c.more = registration{}, nil
 	c.mu.Unlock()
-	if stop != nil {
-		stop()
-	}
+	tie.Stop()
 	if slot.abort != nil {
 		slot.abort.Abort(cause)
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/sharedctx"
 )
 
 // Default is the client that a nil *Client stands for: the one to set in main
@@ -97,7 +98,8 @@ func (f *family) leave() error {
 // clientState is the part of a client that changes: its running calls. It does
 // not refer to the client, so that a forgotten client can be cleaned up.
 type clientState struct {
-	family *family
+	family   *family
+	contexts sharedctx.Watcher // of the callers
 
 	mu      sync.Mutex // guards what follows, and the links of calls
 	calls   *Call      // doubly linked list of running calls
@@ -207,6 +209,7 @@ func (s *clientState) close() error {
 	s.closed = true
 	leave := s.leaving()
 	s.mu.Unlock()
+	s.contexts.Close()
 	if leave {
 		return s.leave()
 	}

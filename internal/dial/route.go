@@ -54,10 +54,9 @@ func (d *Dialer) Route(req *engine.Request) (Route, error) {
 	default:
 		return Route{}, buildError("scheme %q in the URL is neither http nor https", u.Scheme)
 	}
-	if u.Hostname() == "" {
+	if r.Addr = hostPort(u, port); r.Addr == "" {
 		return Route{}, buildError("the URL %q has no host", u.Redacted())
 	}
-	r.Addr = hostPort(u, port)
 	if r.Unix != "" {
 		return r, nil
 	}
@@ -79,13 +78,19 @@ func buildError(format string, args ...any) error {
 	return &engine.OpError{Op: engine.OpBuild, Err: fmt.Errorf(format, args...)}
 }
 
-// hostPort returns u's host in lower case with a port.
+// hostPort returns u's host in lower case with a port, or "" if it has none.
 func hostPort(u *url.URL, defaultPort string) string {
-	host, port := strings.ToLower(u.Hostname()), u.Port()
+	host, port := u.Hostname(), u.Port()
+	if host == "" {
+		return ""
+	}
+	lower := strings.ToLower(host)
 	if port == "" {
 		port = defaultPort
+	} else if lower == host && len(u.Host) == len(host)+len(":")+len(port) {
+		return u.Host // it is so already
 	}
-	return net.JoinHostPort(host, port)
+	return net.JoinHostPort(lower, port)
 }
 
 // proxyPorts are the schemes of proxies and their default ports.
@@ -101,10 +106,11 @@ func canonicalProxy(u *url.URL) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("proxies of scheme %q are unknown; there are http, https, socks4, socks4a, socks5 and socks5h", u.Scheme)
 	}
-	if u.Hostname() == "" {
+	addr := hostPort(u, port)
+	if addr == "" {
 		return "", errors.New("the proxy's URL has no host: " + scheme + "://host:port is what it should look like")
 	}
-	return (&url.URL{Scheme: scheme, User: u.User, Host: hostPort(u, port)}).String(), nil
+	return (&url.URL{Scheme: scheme, User: u.User, Host: addr}).String(), nil
 }
 
 // proxy is a Route's proxy, taken apart.
