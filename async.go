@@ -20,10 +20,10 @@ type Future[T any] struct {
 // early. A panic in f becomes the future's error, *[PanicError].
 func Async[T any](ctx context.Context, f func(ctx context.Context) (T, error)) *Future[T] {
 	future := &Future[T]{done: make(chan struct{})}
-	go func() {
-		defer close(future.done)
-		future.value, future.err = guarded(func() (T, error) { return f(ctx) })
-	}()
+	go guarded(func() (T, error) { return f(ctx) }, func(v T, err error) {
+		future.value, future.err = v, err
+		close(future.done)
+	})
 	return future
 }
 
@@ -40,7 +40,7 @@ func (f *Future[T]) Await(ctx context.Context) (T, error) {
 		return f.value, f.err
 	case <-ctx.Done():
 		var none T
-		return none, context.Cause(ctx)
+		return none, endOf(ctx)
 	}
 }
 
@@ -61,14 +61,20 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-func guarded[T any](f func() (T, error)) (v T, err error) {
+// guarded makes errors of a panic and of a runtime.Goexit; with the latter it
+// does not return, but has called done.
+func guarded[T any](f func() (T, error), done func(T, error)) {
+	v, err := *new(T), errGoexit
 	defer func() {
 		if r := recover(); r != nil {
 			err = &PanicError{r, debug.Stack()}
 		}
+		done(v, err)
 	}()
-	return f()
+	v, err = f()
 }
+
+var errGoexit = errors.New("the function ended its goroutine (runtime.Goexit)")
 
 // Parallel calls f for each item, at most limit at a time (0 = 16), and waits for
 // all. The results are in the order of the items; where f failed they hold the
@@ -82,27 +88,33 @@ func Parallel[In, Out any](ctx context.Context, limit int, items []In, f func(ct
 	errs := make([]error, len(items))
 	next := make(chan int)
 	var workers sync.WaitGroup
-	for range min(limit, len(items)) {
-		workers.Go(func() {
-			for i := range next {
-				v, err := guarded(func() (Out, error) { return f(ctx, items[i]) })
-				if err != nil {
-					errs[i] = &ItemError{i, err}
-					continue
+	var worker func()
+	worker = func() {
+		for i := range next {
+			guarded(func() (Out, error) { return f(ctx, items[i]) }, func(v Out, err error) {
+				if err == nil {
+					out[i] = v
+					return
 				}
-				out[i] = v
-			}
-		})
+				errs[i] = &ItemError{i, err}
+				if err == errGoexit {
+					workers.Go(worker) // this goroutine ends here
+				}
+			})
+		}
+	}
+	for range min(limit, len(items)) {
+		workers.Go(worker)
 	}
 	for i := range items {
 		if ctx.Err() != nil {
-			errs[i] = &ItemError{i, context.Cause(ctx)}
+			errs[i] = &ItemError{i, endOf(ctx)}
 			continue
 		}
 		select {
 		case next <- i:
 		case <-ctx.Done():
-			errs[i] = &ItemError{i, context.Cause(ctx)}
+			errs[i] = &ItemError{i, endOf(ctx)}
 		}
 	}
 	close(next)
