@@ -2,16 +2,15 @@ package godwit
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/url"
 	"os"
-	"path"
+	"reflect"
 
 	"github.com/godwit-go/godwit/content"
+	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/header"
 )
 
@@ -21,6 +20,19 @@ func (b *builtins) transform(ctx context.Context, req *Request, next Handler) (*
 	c, err := b.contentOf(CallFrom(ctx).client, req)
 	if err != nil {
 		return nil, err
+	}
+	if source, ok := c.(*urlContent); ok {
+		fetched, stream, err := source.fetch(ctx)
+		if err != nil {
+			return nil, err
+		}
+		c = fetched
+		if stream != nil {
+			defer stream.leave()
+			if !engine.Limited(b.pool.For(req)) && CallFrom(ctx).client.Supports(engine.PoolTimeout) {
+				req.With(PoolTimeout(sourcePatience))
+			}
+		}
 	}
 	req.Body = nil
 	if c != nil {
@@ -105,8 +117,14 @@ func (b *builtins) contentOf(c *Client, req *Request) (content.Content, error) {
 		}
 		return body.asContent(length), nil
 	case section:
+		if isNil(body) {
+			return nil, buildErrorf("body is a nil %T", body)
+		}
 		return sectionContent(body), nil
 	case io.Reader:
+		if isNil(body) {
+			return nil, buildErrorf("body is a nil %T", body)
+		}
 		return (&readerBody{Reader: body}).asContent(-1), nil
 	case None, *None:
 		return nil, nil
@@ -116,6 +134,12 @@ func (b *builtins) contentOf(c *Client, req *Request) (content.Content, error) {
 		return content.Writer(body, "application/octet-stream", -1), nil
 	}
 	return encodeByCodec(c, req)
+}
+
+// isNil reports whether x is a pointer without anything behind it.
+func isNil(x any) bool {
+	v := reflect.ValueOf(x)
+	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // section is a reader whose rest can be read again: *bytes.Reader,
@@ -155,37 +179,4 @@ func encodeByCodec(c *Client, req *Request) (content.Content, error) {
 		return nil, buildErrorf("body of type %T as %s: %w", req.Body, contentType, err)
 	}
 	return content.Bytes(data, contentType), nil
-}
-
-// URL is a body that is fetched from another URL when the request is sent: a
-// copy from server to server through this process, streamed. c fetches it (nil =
-// [Default]); a status outside 2xx fails the send. The body's type goes by the
-// URL's extension, its length is unknown. It can be sent again, which fetches
-// again.
-func URL(c *Client, rawURL string, opts ...Option) content.Content {
-	return &urlContent{c, NewRequest("GET", rawURL, append(opts[:len(opts):len(opts)], ExpectSuccess(true))...)}
-}
-
-type urlContent struct {
-	client  *Client
-	request *Request
-}
-
-func (u *urlContent) ContentType() string {
-	known := ""
-	if u.request.URL != nil {
-		known = content.TypeByExtension(path.Ext(u.request.URL.Path))
-	}
-	return cmp.Or(known, "application/octet-stream")
-}
-
-func (u *urlContent) ContentLength() int64 { return -1 }
-func (u *urlContent) Replayable() bool     { return true }
-
-func (u *urlContent) Open(ctx context.Context) (io.ReadCloser, error) {
-	resp, err := u.client.Open(ctx, u.request)
-	if err != nil {
-		return nil, fmt.Errorf("body from a URL: %w", err)
-	}
-	return resp.Body, nil
 }
