@@ -288,6 +288,15 @@ func (c *Call) explain(err error) error {
 	return opError(op, &endedError{cause, c.ctx.Err()})
 }
 
+// endOf is why ctx has ended: its cause, which is the context's error too.
+func endOf(ctx context.Context) error {
+	cause, err := context.Cause(ctx), ctx.Err()
+	if errors.Is(cause, err) {
+		return cause
+	}
+	return &endedError{cause, err}
+}
+
 // endedError is the caller's own cause of a context's end; the context's error
 // stays visible beside it.
 type endedError struct{ cause, err error }

@@ -123,6 +123,7 @@ func build(cfg *config, fam *family) *Client {
 	}
 	c.err = errors.Join(cfg.errs...)
 	c.cleanup = runtime.AddCleanup(c, func(s *clientState) { s.close() }, c.state)
+	c.state.bound = cfg.bind
 	for _, ctx := range cfg.bind {
 		state := c.state
 		stop := context.AfterFunc(ctx, func() { state.close(); state.cancel() })
@@ -191,6 +192,9 @@ func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
 // is closed when f returns; ctx and the request timeout cover f. The error is
 // f's own, or the call's.
 func (c *Client) Stream(ctx context.Context, req *Request, f func(*Response) error) error {
+	if f == nil {
+		return buildErrorf("Stream: the function is nil")
+	}
 	resp, err := c.or().start(ctx, req, scoped)
 	if err != nil {
 		return err
@@ -256,9 +260,6 @@ func (call *Call) run(ctx context.Context, noRequest bool) (*Response, error) {
 		}
 	}()
 	resp, err := handler(&call.ctx, req)
-	if err == nil && resp == nil {
-		err = errors.New("an interceptor returned neither a response nor an error")
-	}
 	if err != nil {
 		err = call.failed(resp, err)
 		ok = true
@@ -314,10 +315,12 @@ func (call *Call) admit(ctx context.Context, noRequest bool) error {
 	}
 	call.ctx.init(ctx, call)
 	call.attrs.Replace(req.Attributes)
-	if err := ctx.Err(); err != nil {
-		return opError(opBuild, &endedError{context.Cause(ctx), err})
+	if ctx.Err() != nil {
+		return opError(opBuild, endOf(ctx))
 	}
-	if err := c.state.begin(call, false); err != nil {
+	// What is sent in the course of a call of this client is a part of it.
+	outer := CallFrom(ctx)
+	if err := c.state.begin(call, outer != nil && outer.client == c); err != nil {
 		return opError(opBuild, err)
 	}
 	call.maxBody = c.builtin.maxBody.For(req)

@@ -49,6 +49,16 @@ func (b *builtins) guard(ctx context.Context, req *Request, next Handler) (*Resp
 	return next(ctx, req)
 }
 
+// ignoresBody reports whether the caller has no use for the body: a typed call of
+// None or Status. What a StatusError is to hold is kept.
+func (b *builtins) ignoresBody(req *Request, resp *Response) bool {
+	switch req.target.(type) {
+	case *Status, *None:
+		return resp.Status.IsSuccess() || !b.wantsSuccess(req)
+	}
+	return false
+}
+
 // save is the innermost of the Call pipeline: the response of a buffered call is
 // read into memory, or its body dropped.
 func (b *builtins) save(ctx context.Context, req *Request, next Handler) (*Response, error) {
@@ -58,7 +68,7 @@ func (b *builtins) save(ctx context.Context, req *Request, next Handler) (*Respo
 	}
 	call := CallFrom(ctx)
 	resp.adopt(call, req)
-	if b.dropBody.For(req) {
+	if b.dropBody.For(req) || b.ignoresBody(req, resp) {
 		resp.Discard()
 		resp.setSaved(nil)
 		return resp, nil

@@ -65,7 +65,11 @@ func (b *builtins) mergeFields(c *Client, req *Request) {
 			req.Header.Add(name, v)
 		}
 	}
-	req.addCookies(d.extras().cookies)
+	if req.without("Cookie") {
+		req.addCookies(nil)
+	} else {
+		req.addCookies(d.extras().cookies)
+	}
 	if !req.without("User-Agent") {
 		req.Header.SetIfAbsent("User-Agent", "godwit")
 	}
@@ -167,15 +171,25 @@ func (r *Request) join(base string) {
 	if r.err != nil {
 		return
 	}
+	b, err := parseBase(base)
+	if err != nil {
+		r.fail(err)
+		return
+	}
+	r.URL = joinBase(b, r.URL)
+}
+
+func parseBase(base string) (*url.URL, error) {
 	b, err := parseURL(base)
 	switch {
 	case err != nil:
-		r.fail(buildErrorf("BaseURL: %w", err))
+		return nil, buildErrorf("BaseURL: %w", err)
 	case b.Scheme == "" || b.Host == "":
-		r.fail(buildErrorf("BaseURL %q needs a scheme and a host", redactRaw(base)))
-	default:
-		r.URL = joinBase(b, r.URL)
+		return nil, buildErrorf("BaseURL %q needs a scheme and a host", redactRaw(base))
+	case b.Scheme != "http" && b.Scheme != "https" && b.Scheme != "ws" && b.Scheme != "wss":
+		return nil, buildErrorf("BaseURL %q: scheme %q is not http or https", redactRaw(base), b.Scheme)
 	}
+	return b, nil
 }
 
 // resolveDefaults adds the client's query parameters, fragment and user info

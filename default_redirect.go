@@ -54,6 +54,10 @@ func (b *builtins) redirect(ctx context.Context, req *Request, next Handler) (*R
 			resp.Discard()
 			return nil, opError(engine.OpReceive, fmt.Errorf("%w: the limit is %d (see godwit.MaxRedirects); the next is to %s", ErrTooManyRedirects, limit, withoutUser(target)))
 		}
+		if call.SendsLeft(req) == 0 {
+			resp.Discard()
+			return nil, opError(engine.OpReceive, fmt.Errorf("%w: %w: the limit is %d (see godwit.MaxSends); the next is to %s", ErrTooManyRedirects, ErrTooManySends, b.maxSends.For(req), withoutUser(target)))
+		}
 		to, err := follow(req, resp.Status, target)
 		if err != nil {
 			resp.Discard()

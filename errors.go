@@ -57,7 +57,8 @@ type Error struct {
 	Method string
 	// URL is the request's last URL, without user info.
 	URL string
-	// Attempt is the number of requests sent when the error arose, 0 = none.
+	// Attempt is the number of requests given to the engine when the error arose,
+	// 0 = none; the last of them may not have left it.
 	Attempt int
 	Err     error
 }

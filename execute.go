@@ -166,9 +166,12 @@ func checkURL(u *url.URL) error {
 		return buildErrorf("URL %q: %w", shownURL(u), err)
 	}
 	for i := 0; i < len(u.RawQuery); i++ {
-		if c := u.RawQuery[i]; c <= ' ' || c >= 0x7f {
+		if c := u.RawQuery[i]; c <= ' ' || c >= 0x7f || c == '#' {
 			return buildErrorf("URL query: character %q is not allowed; escape it", c)
 		}
+	}
+	if u.Path != "" && u.Path[0] != '/' && (u.Path != "*" || u.Host == "") {
+		return buildErrorf("URL path %q does not begin with a slash", u.Path)
 	}
 	return nil
 }

@@ -100,6 +100,7 @@ func (f *family) leave() error {
 type clientState struct {
 	family   *family
 	contexts sharedctx.Watcher // of the callers
+	bound    []context.Context // each closes the client when it ends
 
 	mu      sync.Mutex // guards what follows, and the links of calls
 	calls   *Call      // doubly linked list of running calls
@@ -110,12 +111,17 @@ type clientState struct {
 	release []func()
 }
 
-// begin registers a call. A fork may start while its client closes, as its call
-// still runs.
-func (s *clientState) begin(c *Call, fork bool) error {
+// begin registers a call. One that is part of another, as forks are, may start
+// while its client closes, as long as calls still run.
+func (s *clientState) begin(c *Call, part bool) error {
+	for _, ctx := range s.bound {
+		if ctx.Err() != nil && !part { // close is on its way
+			return ErrClientClosed
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed && (!fork || s.left) {
+	if s.closed && (!part || s.left) {
 		return ErrClientClosed
 	}
 	c.next = s.calls
@@ -245,7 +251,9 @@ func (c *Call) abandon() {
 	}
 }
 
-// Close refuses new calls from now on and returns at once; running calls finish.
+// Close refuses new calls from now on and returns at once; running calls finish,
+// and may still make calls of their own: those by the same client whose context
+// comes from the running one's, as in an interceptor or when a token is renewed.
 // When the last one has, plugins are closed, and the engine if the client made
 // it and no sibling needs it. Closing twice is harmless. Close never waits: see
 // [Client.Join] and [Client.Cancel].

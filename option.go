@@ -172,6 +172,11 @@ func Attribute[T any](key *attr.Key[T], value T) Option {
 // way ("https://h/dir/f" + "x" = "https://h/dir/x"), so an API's base ends with
 // a slash; its query's pairs are added where the request has none of that name.
 func BaseURL(base string) Option {
+	if base != "" && !strings.Contains(base, "{") {
+		if _, err := parseBase(base); err != nil {
+			return failing(err)
+		}
+	}
 	return onDefaults(func(r *Request) { r.more().parts.base = base })
 }
 
@@ -287,6 +292,9 @@ func Fragment(fragment string) Option {
 // UserInfo sets the URL's user info, which is sent as Basic credentials unless
 // the request has an Authorization field.
 func UserInfo(user, password string) Option {
+	if strings.ContainsRune(user, ':') {
+		return failing(fmt.Errorf("UserInfo: user name with a colon, which Basic credentials cannot hold"))
+	}
 	return onDefaults(func(r *Request) { r.more().parts.user = url.UserPassword(user, password) })
 }
 

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/godwit-go/godwit/content"
+	"github.com/godwit-go/godwit/header"
 	"github.com/godwit-go/godwit/pipeline"
 )
 
@@ -73,12 +75,27 @@ type Scope struct {
 // of their own. It must not be used before Install has returned.
 func (s *Scope) Client() *Client { return s.client }
 
+// DefaultHeader returns the fields that the client's options set for every
+// request. What godwit sends by itself (User-Agent, Accept, Accept-Encoding) is
+// among them only if an option sets it.
+func (s *Scope) DefaultHeader() header.Header { return s.config.defaults.Header.View() }
+
+// AttemptTimeout sets what [AttemptTimeout] is where neither the request nor an
+// option of the client says; 0 = none.
+func (s *Scope) AttemptTimeout(d time.Duration) {
+	b := &s.client.builtin
+	b.attempt = attemptTimeout.Capture(s, d)
+	b.wire = b.wireSettings(new(Request))
+}
+
 // Intercept adds an interceptor to a phase of the Send pipeline.
-func (s *Scope) Intercept(at SendPhase, f Interceptor) { s.note(s.send.Intercept(at, s.name, f)) }
+func (s *Scope) Intercept(at SendPhase, f Interceptor) {
+	s.note(s.send.Intercept(at, s.name, whole(f, string(at), s.name)))
+}
 
 // InterceptCall adds an interceptor to a phase of the Call pipeline.
 func (s *Scope) InterceptCall(at CallPhase, f Interceptor) {
-	s.note(s.call.Intercept(at, s.name, f))
+	s.note(s.call.Intercept(at, s.name, whole(f, string(at), s.name)))
 }
 
 // InterceptDecode adds an interceptor to a phase of the Decode pipeline.
@@ -193,6 +210,27 @@ func (s *Scope) OnClose(f func()) { s.client.state.onRelease(f) }
 // func(context.Context, E).
 func Listen[E any](s *Scope, listener func(ctx context.Context, event E)) {
 	s.client.listeners = append(s.client.listeners, listener)
+}
+
+// whole makes an error of what an interceptor owes: a request for the next one, a
+// response or an error for the one before.
+func whole(f Interceptor, phase, name string) Interceptor {
+	if f == nil || name == builtinName {
+		return f // nil is refused where it is installed
+	}
+	if name != "" {
+		phase += " [" + name + "]"
+	}
+	return func(ctx context.Context, req *Request, next Handler) (*Response, error) {
+		if req == nil {
+			return nil, fmt.Errorf("the interceptor before %s went on with a nil request", phase)
+		}
+		resp, err := f(ctx, req, next)
+		if resp == nil && err == nil {
+			err = fmt.Errorf("the interceptor in %s returned neither a response nor an error", phase)
+		}
+		return resp, err
+	}
 }
 
 func (s *Scope) note(err error) {

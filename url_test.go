@@ -43,8 +43,13 @@ func TestBaseURL(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"h/dir", "/dir", "https://", "::"} {
-		if got := sentURL(t, "x", []godwit.ClientOption{godwit.BaseURL(bad)}); !strings.HasPrefix(got, "error: ") {
-			t.Errorf("base %q is accepted: %s", bad, got)
+		c := godwit.New(godwit.WithEngine(mock.Config{}), godwit.BaseURL(bad))
+		if c.Err() == nil {
+			t.Errorf("base %q is accepted", bad)
+		}
+		c.Close()
+		if got := sentURL(t, "x", nil, godwit.BaseURL("{base}"), godwit.PathParam("base...", bad)); !strings.HasPrefix(got, "error: ") {
+			t.Errorf("base %q is accepted where it is put in: %s", bad, got)
 		}
 	}
 }
