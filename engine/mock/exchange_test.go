@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/mock"
 	"github.com/godwit-go/godwit/header"
@@ -178,6 +179,23 @@ func TestEnds(t *testing.T) {
 	deadline := func(r *engine.Request) {
 		r.Deadline, r.DeadlineLimit, r.DeadlineKind = time.Now().Add(time.Second), time.Second, engine.KindAttempt
 	}
+	idle := func(r *engine.Request) { r.Timeouts.Idle = 2 * time.Second }
+	slow := content.Writer(func(_ context.Context, w io.Writer) error {
+		for _, part := range []string{"a", "b", "c"} { // each after longer than the limit, but the server waits for us
+			time.Sleep(2500 * time.Millisecond)
+			io.WriteString(w, part)
+		}
+		return nil
+	}, "text/plain", -1)
+	reads := mock.Streaming(mock.Func(func(_ context.Context, r *mock.Request) (*mock.Response, error) {
+		data, err := io.ReadAll(r.Reader())
+		return mock.Text(200, string(data)), err
+	}))
+	hangs := mock.Streaming(mock.Func(func(ctx context.Context, r *mock.Request) (*mock.Response, error) {
+		io.Copy(io.Discard, r.Reader())
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}))
 	upload := func(r *engine.Request) { r.Method, r.Body = "POST", blocked }
 	for _, tc := range []struct {
 		name   string
@@ -192,6 +210,10 @@ func TestEnds(t *testing.T) {
 		{"hang, deadline", mock.Hang(), deadline, false, time.Second, engine.KindAttempt, engine.OpReceive, ""},
 		{"hang, cancelled", mock.Hang(), nil, true, time.Second, "", engine.OpReceive, ""},
 		{"hang, header timeout", mock.Hang(), func(r *engine.Request) { r.Timeouts.Header = 2 * time.Second }, false, 2 * time.Second, engine.KindHeader, engine.OpReceive, ""},
+		{"hang, idle timeout", mock.Hang(), idle, false, 2 * time.Second, engine.KindIdle, engine.OpReceive, ""},
+		{"delay, idle timeout", mock.Delay(time.Minute, mock.OK("late")), idle, false, 2 * time.Second, engine.KindIdle, engine.OpReceive, ""},
+		{"slow source within the idle timeout", reads, func(r *engine.Request) { idle(r); r.Method, r.Body = "POST", slow }, false, 7500 * time.Millisecond, "", "", "abc"},
+		{"slow source, then idle", hangs, func(r *engine.Request) { idle(r); r.Method, r.Body = "POST", slow }, false, 9500 * time.Millisecond, engine.KindIdle, engine.OpReceive, ""},
 		{"stuck handler, cancelled", stuck, nil, true, time.Second, "", engine.OpReceive, ""},
 		{"delay, deadline", mock.Delay(time.Minute, mock.OK("late")), deadline, false, time.Second, engine.KindAttempt, engine.OpReceive, ""},
 		{"delay in time", mock.Delay(time.Second/2, mock.OK("here")), deadline, false, time.Second / 2, "", "", "here"},
@@ -244,7 +266,7 @@ func TestEnds(t *testing.T) {
 					if !errors.Is(err, context.Canceled) || !errors.Is(err, own) {
 						t.Errorf("error = %v, want the cause and context.Canceled", err)
 					}
-				case timeout == nil || timeout.Kind != tc.kind || timeout.Limit != tc.took:
+				case timeout == nil || timeout.Kind != tc.kind || timeout.Limit != tc.took && timeout.Limit != req.Timeouts.Idle:
 					t.Errorf("error = %v, want %s timeout", err, tc.kind)
 				}
 				time.Sleep(2 * time.Hour) // virtual: the stuck handler returns

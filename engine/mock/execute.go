@@ -108,6 +108,7 @@ type exchange struct {
 	cancel   context.CancelCauseFunc
 	deadline *time.Timer
 	upload   *upload
+	idle     *time.Timer // while the handler makes up its mind
 
 	response engine.Response
 	body     body
@@ -212,8 +213,15 @@ func (x *exchange) release() {
 	}
 }
 
-// ask lets h answer, within the header timeout.
+// ask lets h answer, within the header timeout and the one for idleness, which
+// begins anew whenever h reads of the request's body.
 func (x *exchange) ask(h Handler) (*Response, error) {
+	if limit := x.inline.timeouts.Idle; engine.Limited(limit) {
+		x.idle = time.AfterFunc(limit, func() {
+			x.cancel(&engine.TimeoutError{Kind: engine.KindIdle, Limit: limit})
+		})
+		defer x.idle.Stop()
+	}
 	if limit := x.inline.timeouts.Header; engine.Limited(limit) {
 		timer := time.AfterFunc(limit, func() {
 			x.cancel(&engine.TimeoutError{Kind: engine.KindHeader, Limit: limit})

@@ -39,7 +39,12 @@ func (u *upload) Read(p []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	idle := u.x.idle
+	running := idle != nil && idle.Stop() // a slow source is no idle connection
 	n, err := source.Read(p)
+	if running {
+		idle.Reset(u.x.inline.timeouts.Idle)
+	}
 	u.mu.Lock()
 	closed := u.state == uploadDone
 	u.read += int64(n)
