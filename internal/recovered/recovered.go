@@ -1,12 +1,14 @@
-// Package recovered makes errors of panics in the caller's own code, where an
-// engine runs that in a goroutine of its own: there a panic would end the
-// program, and nobody could recover it.
+// Package recovered makes errors of panics: in the caller's own code, where an
+// engine runs that in a goroutine of its own, so that the panic would end the
+// program and nobody could recover it; and in codecs, whose panics may come of
+// what a server sent.
 package recovered
 
 import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 )
 
 // Error returns the error for v, which recover returned in a deferred function;
@@ -16,6 +18,14 @@ func Error(who string, v any) error {
 	e := &panicked{text: fmt.Sprintf("%s panicked: %v\n%s", who, v, debug.Stack())}
 	e.cause, _ = v.(error)
 	return e
+}
+
+// Codec is to be deferred where a codec is called: a panic becomes *err. doing and
+// the type of v say what it was at, such as "decoding into" and *T.
+func Codec(err *error, codec interface{ MediaTypes() []string }, doing string, v any) {
+	if p := recover(); p != nil {
+		*err = Error(fmt.Sprintf("codec %T for %s, %s %T,", codec, strings.Join(codec.MediaTypes(), ", "), doing, v), p)
+	}
 }
 
 type panicked struct {
