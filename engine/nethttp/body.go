@@ -38,9 +38,9 @@ func (b *body) Read(p []byte) (int, error) {
 	case b.ended.Load():
 		return 0, io.EOF
 	}
-	b.x.startIdle()
+	b.x.timers.StartIdle()
 	n, err := b.resp.Body.Read(p)
-	b.x.stopTimers(&b.x.idle)
+	b.x.timers.Stop(engine.KindIdle)
 	if err == nil {
 		return n, nil
 	}
@@ -82,7 +82,7 @@ func (x *exchange) upgraded(out *engine.Response, resp *http.Response) (*engine.
 		resp.Body.Close()
 		return nil, &engine.ProtocolError{Reason: "101 whose connection net/http does not hand over: its Upgrade and Connection fields do not say so, or the RoundTripper keeps it", Section: "RFC 9110 §7.8"}
 	}
-	x.stopTimers(&x.deadline, &x.idle)
+	x.timers.Stop(engine.KindRequest, engine.KindIdle)
 	out.Body, out.ContentLength = http.NoBody, 0
 	x.mu.Lock()
 	out.Upgraded = &upgradedConn{ReadWriteCloser: stream, x: x, conn: x.conn}

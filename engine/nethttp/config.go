@@ -11,6 +11,7 @@ import (
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/dial"
 	"github.com/godwit-go/godwit/internal/envproxy"
+	"github.com/godwit-go/godwit/internal/gate"
 )
 
 // Protocol chooses the versions of HTTP.
@@ -120,9 +121,8 @@ func (c Config) NewEngine(shared engine.Config) (engine.Engine, error) {
 		c.Timeouts.Connect = 10 * time.Second
 	}
 	e := &Engine{config: c, capabilities: c.capabilities()}
-	e.concurrent = newGate(c.MaxConcurrent)
-	e.connections = newGate(c.MaxConnections)
-	e.connections.waiting = e.closeIdle
+	e.concurrent = gate.New(c.MaxConcurrent, nil)
+	e.connections = gate.New(c.MaxConnections, e.closeIdle)
 	e.routes.limit, e.routes.waiting = c.MaxConnectionsPerRoute, e.closeIdle
 	e.dialer = &dial.Dialer{Engine: engineName, Proxy: engine.NoProxy, Dial: c.Dial, Resolve: c.Resolve, Control: c.DialControl}
 	if c.Preconfigured == nil {

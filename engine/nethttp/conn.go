@@ -186,12 +186,12 @@ func (e *Engine) slot(ctx context.Context, x *exchange, route string) (leave fun
 			return nil
 		}
 	}
-	if !e.connections.enter(ctx.Done()) {
+	if !e.connections.Enter(ctx.Done()) {
 		inRoute()
 		return nil
 	}
 	return func() {
-		e.connections.leave()
+		e.connections.Leave()
 		inRoute()
 	}
 }
@@ -233,9 +233,9 @@ func (x *exchange) addDial(d *dialling) bool {
 
 // dialStarts: the wait in the pool is over.
 func (x *exchange) dialStarts() {
-	x.stopTimers(&x.pool)
+	x.timers.Stop(engine.KindPool)
 	x.setOp(engine.OpConnect)
-	x.startTimer(&x.connect, x.timeouts.Connect, engine.KindConnect)
+	x.timers.Start(engine.KindConnect)
 }
 
 // bareProxy reports whether plain HTTP follows on a proxy's own handshake.

@@ -11,25 +11,20 @@ import (
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/expiry"
 )
 
 // exchange is one call of Execute and the response that it made. It travels in
 // the request's context, so that the hooks of the transport find it.
-//
-// Every limit of time works the same way: a timer cancels the exchange's context
-// with the error as its cause, whatever net/http makes of that.
 type exchange struct {
-	engine   *Engine
-	req      *engine.Request
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
-	timeouts engine.Timeouts
+	engine *Engine
+	req    *engine.Request
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	timers expiry.Timers
 
-	expects  bool // the request says "Expect: 100-continue"
-	sent     atomic.Bool
-	activity atomic.Int64 // when the last byte moved, in time since started
-	started  time.Time
-	sourcing atomic.Int32 // the sender's own code is being waited for
+	expects bool // the request says "Expect: 100-continue"
+	sent    atomic.Bool
 
 	traceMu sync.Mutex // serialises the caller's hooks; guards silent
 	silent  bool       // the exchange is over
@@ -39,12 +34,6 @@ type exchange struct {
 	proxy     *url.URL
 	uploads   []*upload
 	dials     []*dialling
-	deadline  *time.Timer
-	pool      *time.Timer
-	connect   *time.Timer
-	header    *time.Timer
-	idle      *time.Timer
-	watch     int  // counts the starts of idle
 	entered   bool // holds a place in engine.concurrent
 	over      bool
 	asked     bool     // for a connection, in this attempt
@@ -65,8 +54,7 @@ func exchangeOf(ctx context.Context) *exchange {
 }
 
 func newExchange(ctx context.Context, e *Engine, req *engine.Request) *exchange {
-	x := &exchange{engine: e, req: req, started: time.Now(), op: engine.OpPool,
-		timeouts: req.Timeouts.Or(e.config.Timeouts)}
+	x := &exchange{engine: e, req: req, op: engine.OpPool}
 	e.live.begin()
 	if req.Body != nil && strings.EqualFold(req.Header.Get("Expect"), "100-continue") {
 		x.expects = true
@@ -74,16 +62,7 @@ func newExchange(ctx context.Context, e *Engine, req *engine.Request) *exchange 
 	merged, cancel := context.WithCancelCause(ctx)
 	x.cancel = cancel
 	x.ctx = context.WithValue(merged, exchangeKey{}, x)
-	if !req.Deadline.IsZero() {
-		kind := or(req.DeadlineKind, engine.KindRequest)
-		left := time.Until(req.Deadline)
-		expire := func() { cancel(&engine.TimeoutError{Kind: kind, Limit: req.DeadlineLimit}) }
-		if left <= 0 {
-			expire()
-		} else {
-			x.deadline = time.AfterFunc(left, expire)
-		}
-	}
+	x.timers.Init(req, req.Timeouts.Or(e.config.Timeouts), cancel, x.lastActive)
 	return x
 }
 
@@ -102,10 +81,10 @@ func (x *exchange) execute() (*engine.Response, error) {
 		return nil, err
 	}
 	if !x.engine.capabilities.Has(engine.ConnectionInfo) {
-		x.stopTimers(&x.pool) // an unknown RoundTripper does not tell when it has its connection
+		x.timers.Stop(engine.KindPool) // an unknown RoundTripper does not tell when it has its connection
 	}
 	resp, err := complete(x.engine.chain.RoundTrip(r))
-	x.stopTimers(&x.pool, &x.connect, &x.header, &x.idle)
+	x.timers.Head()
 	if err != nil {
 		return nil, err
 	}
@@ -113,16 +92,13 @@ func (x *exchange) execute() (*engine.Response, error) {
 		resp.Body.Close()
 		return nil, context.Cause(x.ctx)
 	}
-	if x.req.HeadOnly {
-		x.stopTimers(&x.deadline)
-	}
 	return x.response(resp)
 }
 
 // enter waits for a place among the concurrent exchanges.
 func (x *exchange) enter() error {
-	x.startTimer(&x.pool, x.timeouts.Pool, engine.KindPool)
-	if !x.engine.concurrent.enter(x.ctx.Done()) {
+	x.timers.Start(engine.KindPool)
+	if !x.engine.concurrent.Enter(x.ctx.Done()) {
 		return context.Cause(x.ctx)
 	}
 	x.mu.Lock()
@@ -131,76 +107,15 @@ func (x *exchange) enter() error {
 	return nil
 }
 
-// startTimer lets the exchange fail after limit, if that is one.
-func (x *exchange) startTimer(timer **time.Timer, limit time.Duration, kind engine.TimeoutKind) {
-	if !engine.Limited(limit) {
-		return
-	}
+// lastActive returns when a byte has moved on the exchange's own connection, if
+// it has one for itself.
+func (x *exchange) lastActive() time.Time {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if *timer != nil || x.over {
-		return // it runs already, and goes on
+	if x.own == nil {
+		return time.Time{}
 	}
-	*timer = time.AfterFunc(limit, func() { x.cancel(&engine.TimeoutError{Kind: kind, Limit: limit}) })
-}
-
-func (x *exchange) stopTimers(timers ...**time.Timer) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.stopLocked(timers...)
-}
-
-func (x *exchange) stopLocked(timers ...**time.Timer) {
-	for _, t := range timers {
-		if *t != nil {
-			(*t).Stop()
-			*t = nil
-		}
-	}
-}
-
-// touch notes that a byte has moved.
-func (x *exchange) touch() { x.activity.Store(int64(time.Since(x.started))) }
-
-// startIdle begins to watch for pauses; until the head is there, or during one
-// read of the body.
-func (x *exchange) startIdle() {
-	limit := x.timeouts.Idle
-	if !engine.Limited(limit) {
-		return
-	}
-	x.touch()
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.over || x.idle != nil {
-		return
-	}
-	x.watch++
-	watch := x.watch
-	x.idle = time.AfterFunc(limit, func() { x.checkIdle(watch, limit) })
-}
-
-// checkIdle ends the exchange if the pause was long enough, else it looks again
-// when it can be. While the sender's own code is waited for there is no pause.
-func (x *exchange) checkIdle(watch int, limit time.Duration) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.idle == nil || x.watch != watch {
-		return
-	}
-	last := time.Duration(x.activity.Load())
-	if c := x.own; c != nil {
-		last = max(last, c.lastActive().Sub(x.started))
-	}
-	pause := time.Since(x.started) - last
-	switch {
-	case x.sourcing.Load() > 0:
-		x.idle.Reset(limit)
-	case pause < limit:
-		x.idle.Reset(limit - pause)
-	default:
-		x.cancel(&engine.TimeoutError{Kind: engine.KindIdle, Limit: limit})
-	}
+	return x.own.lastActive()
 }
 
 func (x *exchange) setOp(op engine.Op) {
@@ -241,19 +156,19 @@ func (x *exchange) finish() {
 		return
 	}
 	x.over = true
-	x.stopLocked(&x.deadline, &x.pool, &x.connect, &x.header, &x.idle)
 	uploads, entered := x.uploads, x.entered
 	x.mu.Unlock()
+	x.timers.End()
 	x.traceMu.Lock()
 	x.silent = true
 	x.traceMu.Unlock()
 	x.cancel(nil)
 	for _, u := range uploads {
-		u.stop()
+		u.Stop()
 	}
 	x.giveUpDials()
 	if entered {
-		x.engine.concurrent.leave()
+		x.engine.concurrent.Leave()
 	}
 	if x.engine.closed.Load() {
 		x.engine.closeIdle()

@@ -22,6 +22,7 @@ import (
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/dial"
+	"github.com/godwit-go/godwit/internal/gate"
 )
 
 // Engine sends requests by net/http. It is made by Config.NewEngine and safe for
@@ -30,9 +31,9 @@ type Engine struct {
 	config       Config
 	capabilities engine.Capabilities
 	dialer       *dial.Dialer
-	connections  *gate // open connections
+	connections  *gate.Gate // open connections
 	routes       routes
-	concurrent   *gate // running exchanges
+	concurrent   *gate.Gate // running exchanges
 	main         *http.Transport
 	chain        http.RoundTripper
 	closed       atomic.Bool
@@ -78,7 +79,7 @@ func (e *Engine) CloseIdle() { e.closeIdle() }
 
 // makeRoom closes idle connections if somebody waits for a slot.
 func (e *Engine) makeRoom() {
-	if e.connections.crowded() || e.routes.crowded() {
+	if e.connections.Crowded() || e.routes.crowded() {
 		e.closeIdle()
 	}
 }

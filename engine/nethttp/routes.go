@@ -1,20 +1,24 @@
 package nethttp
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/godwit-go/godwit/internal/gate"
+)
 
 // routes bounds the connections of each route beside net/http, which forgets
 // those that an upgrade took over, and counts HTTP/1.1 and HTTP/2 apart. Routes
 // without connections are forgotten.
 type routes struct {
 	limit   int    // 0 = no bound
-	waiting func() // as in gate
+	waiting func() // as in gate.New
 
 	mu    sync.Mutex // guards gates and their users
 	gates map[string]*routeGate
 }
 
 type routeGate struct {
-	*gate
+	*gate.Gate
 	users int // inside or waiting
 }
 
@@ -27,8 +31,7 @@ func (r *routes) enter(route string, done <-chan struct{}) (leave func()) {
 	r.mu.Lock()
 	g := r.gates[route]
 	if g == nil {
-		g = &routeGate{gate: newGate(r.limit)}
-		g.waiting = r.waiting
+		g = &routeGate{Gate: gate.New(r.limit, r.waiting)}
 		if r.gates == nil {
 			r.gates = make(map[string]*routeGate)
 		}
@@ -36,12 +39,12 @@ func (r *routes) enter(route string, done <-chan struct{}) (leave func()) {
 	}
 	g.users++
 	r.mu.Unlock()
-	if !g.gate.enter(done) {
+	if !g.Enter(done) {
 		r.forget(route, g)
 		return nil
 	}
 	return func() {
-		g.gate.leave()
+		g.Leave()
 		r.forget(route, g)
 	}
 }
@@ -59,7 +62,7 @@ func (r *routes) crowded() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, g := range r.gates {
-		if g.crowded() {
+		if g.Crowded() {
 			return true
 		}
 	}

@@ -104,7 +104,7 @@ func (x *exchange) traced() context.Context {
 		},
 		Got1xxResponse: x.informational,
 		GotFirstResponseByte: func() {
-			x.touch()
+			x.timers.Touch()
 			x.mu.Lock()
 			x.op, x.final = engine.OpReceive, true
 			x.mu.Unlock()
@@ -139,12 +139,12 @@ func (x *exchange) traced() context.Context {
 // getConn: an attempt asks for a connection. If it is the second one and the
 // first got a connection that was used before, net/http repeats the request.
 func (x *exchange) getConn(route string) {
-	x.startTimer(&x.pool, x.timeouts.Pool, engine.KindPool)
+	x.timers.Start(engine.KindPool)
+	x.timers.Stop(engine.KindHeader) // of an attempt before
 	x.mu.Lock()
 	resent := x.asked && x.reused
 	x.asked, x.connected, x.op = true, false, engine.OpPool
 	x.final, x.continued, x.interim = false, false, 0
-	x.stopLocked(&x.header) // of an attempt before
 	x.mu.Unlock()
 	x.hook(func(t *engine.Trace) {
 		if resent {
@@ -158,8 +158,8 @@ var errStale = errors.New("nethttp: the reused connection was dead")
 
 // gotConn: the attempt has its connection.
 func (x *exchange) gotConn(info httptrace.GotConnInfo) {
+	x.timers.Stop(engine.KindPool, engine.KindConnect)
 	x.mu.Lock()
-	x.stopLocked(&x.pool, &x.connect)
 	x.op, x.connected, x.reused = engine.OpSend, true, info.Reused
 	x.conn = info.Conn
 	c, multiplexed := unwrap(info.Conn)
@@ -172,7 +172,7 @@ func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 		c.settled()
 	}
 	x.giveUpDials()
-	x.startIdle()
+	x.timers.StartIdle()
 	x.hook(func(t *engine.Trace) {
 		call(t.GotConn, engine.GotConn{Local: info.Conn.LocalAddr(), Remote: info.Conn.RemoteAddr(), Reused: info.Reused, Idle: info.IdleTime})
 	})
@@ -195,7 +195,7 @@ func unwrap(c net.Conn) (own *conn, multiplexed bool) {
 
 func (x *exchange) wroteHeaders() {
 	x.sent.Store(true)
-	x.touch()
+	x.timers.Touch()
 	x.hook(func(t *engine.Trace) {
 		if t.WroteHeader != nil {
 			t.WroteHeader()
@@ -204,10 +204,10 @@ func (x *exchange) wroteHeaders() {
 }
 
 func (x *exchange) wroteRequest(info httptrace.WroteRequestInfo) {
-	x.touch()
+	x.timers.Touch()
 	if info.Err == nil {
 		x.setOp(engine.OpReceive)
-		x.startTimer(&x.header, x.timeouts.Header, engine.KindHeader)
+		x.timers.Start(engine.KindHeader)
 	}
 	x.hook(func(t *engine.Trace) { call(t.WroteRequest, info.Err) })
 }
@@ -215,7 +215,7 @@ func (x *exchange) wroteRequest(info httptrace.WroteRequestInfo) {
 // informational passes a 1xx response on; an error of the hook ends the
 // exchange with it.
 func (x *exchange) informational(status int, h textproto.MIMEHeader) (err error) {
-	x.touch()
+	x.timers.Touch()
 	x.mu.Lock()
 	x.final = false
 	x.interim++
