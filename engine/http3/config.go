@@ -72,6 +72,7 @@ type Config struct {
 	DialControl func(ctx context.Context, network, address string, conn syscall.RawConn) error
 
 	// NoStaleRetry forbids the silent re-send of a request on a fresh connection.
+	// One of which nothing was sent gets another connection all the same.
 	NoStaleRetry bool
 	// MaxHeaderBytes and MaxHeaderFields bound a response's head, and its
 	// trailer section; 0 = 256 KiB and 1,000 fields.

@@ -20,13 +20,14 @@ import (
 	"github.com/godwit-go/godwit/engine/enginetest"
 	"github.com/godwit-go/godwit/engine/http3"
 	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/testpeer"
 )
 
 // TestConformance runs the group Contract over a real HTTP/3 server, which gives
 // the suite's answers.
 func TestConformance(t *testing.T) {
 	newEngine := func(shared engine.Config, answer func(*engine.Request) enginetest.Reply) (engine.Engine, error) {
-		shared.TLS = first(shared.TLS, &tls.Config{RootCAs: ca().pool})
+		shared.TLS = first(shared.TLS, &tls.Config{RootCAs: testpeer.CA(t).Pool})
 		if shared.Proxy == nil {
 			shared.Proxy = engine.NoProxy
 		}
@@ -63,7 +64,7 @@ func newBridge(t *testing.T, e engine.Engine, answer func(*engine.Request) engin
 	}
 	b := &bridge{Engine: e, socket: socket, served: make(chan struct{})}
 	b.server = &h3.Server{
-		TLSConfig:  &tls.Config{Certificates: []tls.Certificate{ca().issue(t, "127.0.0.1")}},
+		TLSConfig:  &tls.Config{Certificates: []tls.Certificate{testpeer.CA(t).Issue(t, "127.0.0.1")}},
 		QUICConfig: &quic.Config{},
 		Handler:    http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { reply(w, r, answer) }),
 	}

@@ -226,7 +226,8 @@ func (d *dialer) race(ctx context.Context, addrs []netip.Addr) (*dialled, error)
 				return r.made, nil
 			}
 			failure = first(failure, r.err)
-			if _, final := errors.AsType[*refusedError](r.err); final || running == 0 && next == len(addrs) {
+			_, final := errors.AsType[*refusedError](r.err)
+			if final || ctx.Err() != nil || running == 0 && next == len(addrs) {
 				return nil, failure
 			}
 			if next < len(addrs) {

@@ -1,17 +1,23 @@
 package http3_test
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	h3 "github.com/quic-go/quic-go/http3"
 
+	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/http3"
+	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/testpeer"
 )
 
 // relay passes the packets of one client at a time on to a server. It can hold
@@ -173,15 +179,31 @@ func TestNoEarlyData(t *testing.T) {
 		}
 		ok(w, r)
 	})
+	on := http3.Config{EarlyData: true}
 	for _, row := range []struct {
 		name, method string
 		config       http3.Config
-	}{{"post", "POST", http3.Config{EarlyData: true}}, {"delete", "DELETE", http3.Config{EarlyData: true}}, {"off", "GET", http3.Config{}}} {
+		change       func(*engine.Request)
+	}{
+		{name: "post", method: "POST", config: on},
+		{name: "delete", method: "DELETE", config: on},
+		{name: "put", method: "PUT", config: on},
+		{name: "options", method: "OPTIONS", config: on},
+		{name: "get with a body", method: "GET", config: on, change: func(r *engine.Request) { r.Body = content.Text("x") }},
+		{name: "get with trailers", method: "GET", config: on, change: func(r *engine.Request) {
+			r.Trailer = func() header.Header { return header.New("a", "b") }
+		}},
+		{name: "off", method: "GET"},
+	} {
 		t.Run(row.name, func(t *testing.T) {
 			r := newRelay(t, s.Addr)
 			e := resumable(t, row.config, r)
 			n.Store(0)
-			if resp, _ := send(t, e, request(t, row.method, r.URL())); resp.Status != 200 || n.Load() > 0 {
+			req := request(t, row.method, r.URL())
+			if row.change != nil {
+				row.change(req)
+			}
+			if resp, _ := send(t, e, req); resp.Status != 200 || n.Load() > 0 {
 				t.Errorf("status %d, %d requests came early", resp.Status, n.Load())
 			}
 		})
@@ -242,7 +264,9 @@ func TestEarlyDataRejected(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			serveOn(t, socket, ok, func(s *h3.Server) {
+			var requests atomic.Int32
+			count := func(w http.ResponseWriter, r *http.Request) { requests.Add(1); ok(w, r) }
+			serveOn(t, socket, count, func(s *h3.Server) {
 				s.QUICConfig.Allow0RTT = false
 				if row.keep {
 					s.TLSConfig.SetSessionTicketKeys([][32]byte{key})
@@ -250,10 +274,99 @@ func TestEarlyDataRejected(t *testing.T) {
 			})
 			r.hold()
 			req := request(t, "GET", r.URL())
-			req.Trace = &engine.Trace{WroteHeader: r.release}
+			resent := 0
+			req.Trace = &engine.Trace{WroteHeader: r.release, Resent: func(error) { resent++ }}
 			if resp, body := send(t, e, req); resp.Status != 200 || body != "ok" {
 				t.Errorf("%d %q", resp.Status, body)
 			}
+			if resent != 1 || requests.Load() != 1 {
+				t.Errorf("sent again %d times, arrived %d times, want 1 and 1", resent, requests.Load())
+			}
 		})
+	}
+}
+
+// TestEarlyConnectTimeout: what goes early is bound by the connect timeout too.
+func TestEarlyConnectTimeout(t *testing.T) {
+	s := serve(t, ok)
+	r := newRelay(t, s.Addr)
+	e := resumable(t, http3.Config{EarlyData: true}, r)
+	r.hold()
+	req := request(t, "GET", r.URL())
+	req.Timeouts.Connect = 50 * time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), patience/2) // less than QUIC's own
+	defer cancel()
+	_, err := e.Execute(ctx, req)
+	if kind(err) != engine.KindConnect || op(err) != engine.OpConnect || !strings.Contains(err.Error(), "UDP is blocked") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestEarlyConnectTimeoutEnds: with the handshake, however long the answer takes.
+func TestEarlyConnectTimeoutEnds(t *testing.T) {
+	const limit = 200 * time.Millisecond
+	var path atomic.Pointer[relay]
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if path.Load() != nil {
+			untilEarly(w, path.Load())
+			<-time.After(2 * limit)
+		}
+		ok(w, r)
+	})
+	r := newRelay(t, s.Addr)
+	e := resumable(t, http3.Config{EarlyData: true}, r)
+	path.Store(r)
+	r.hold()
+	req := request(t, "GET", r.URL())
+	req.Timeouts.Connect = limit
+	if resp, body := send(t, e, req); resp.Status != 200 || body != "ok" {
+		t.Errorf("%d %q", resp.Status, body)
+	}
+}
+
+// TestHandshakeFailsBehindEarlyData: a request that waits for the handshake of a
+// connection which was made for early data hears of its failure.
+func TestHandshakeFailsBehindEarlyData(t *testing.T) {
+	if raceDetector {
+		t.Skip("quic-go's client has a data race of its own where early data is rejected at once (v0.65.0, Conn.newFlowController)")
+	}
+	s := serve(t, ok)
+	addr, _ := net.ResolveUDPAddr("udp4", s.Addr)
+	r := newRelay(t, s.Addr)
+	e := resumable(t, http3.Config{EarlyData: true}, r)
+	s.stop()
+	socket, err := net.ListenUDP("udp4", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveOn(t, socket, ok, func(s *h3.Server) {
+		s.TLSConfig.Certificates = []tls.Certificate{testpeer.CA(t).Issue(t, "other.test")}
+	})
+	r.hold()
+	wrote, waits, done := make(chan struct{}), make(chan struct{}), make(chan error, 2)
+	run := func(method string, trace *engine.Trace) {
+		req := request(t, method, r.URL())
+		req.Trace = trace
+		resp, err := e.Execute(t.Context(), req)
+		if err == nil {
+			resp.Body.Close()
+		}
+		done <- err
+	}
+	go run("GET", &engine.Trace{WroteHeader: sync.OnceFunc(func() { close(wrote) })})
+	within(t, "the early request", wrote)
+	go run("POST", &engine.Trace{GotConn: func(engine.GotConn) {
+		select {
+		case <-waits:
+		default:
+			close(waits)
+		}
+	}})
+	within(t, "the other request", waits)
+	r.release()
+	for range 2 {
+		if err := within(t, "the end of a request", done); op(err) != engine.OpTLS || !strings.Contains(err.Error(), "certificate") {
+			t.Errorf("%v", err)
+		}
 	}
 }

@@ -11,10 +11,10 @@
 //
 // Field names are lower case on the wire; responses list them in canonical form
 // and alphabetical order. Fields that belong to a connection of HTTP/1.1
-// (Connection and what it names, Keep-Alive, Proxy-Connection, Transfer-Encoding,
-// Upgrade, TE but for trailers) are not sent; "Connection: close" lets the
-// connection take no further requests. A Host field becomes :authority. quic-go
-// takes five 1xx responses to a request and fails at the sixth.
+// (Connection and what it names, Keep-Alive, Proxy-Connection, TE but for trailers)
+// are not sent; "Connection: close" lets the connection take no further requests. A
+// field Upgrade without Request.Protocol is refused. A Host field becomes
+// :authority. quic-go takes five 1xx responses to a request and fails at the sixth.
 //
 // Request.Protocol is an extended CONNECT (RFC 9220) where the server allows it,
 // else *engine.UnsupportedError. The answer is then a 2xx with Upgraded set: a
@@ -40,6 +40,7 @@ import (
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/envproxy"
+	"github.com/godwit-go/godwit/internal/gate"
 )
 
 const name = "http3"
@@ -58,7 +59,7 @@ type Engine struct {
 	quic       *quic.Config
 	transport  *h3.Transport // makes HTTP/3 of a QUIC connection
 	pool       pool
-	concurrent *gate // running exchanges
+	concurrent *gate.Gate // running exchanges
 	closed     atomic.Bool
 
 	environmentOnce sync.Once
@@ -68,7 +69,7 @@ type Engine struct {
 var _ engine.Engine = (*Engine)(nil)
 
 func newEngine(c Config) *Engine {
-	e := &Engine{config: c, tls: &tls.Config{}, quic: c.quicConfig(), concurrent: newGate(c.MaxConcurrent)}
+	e := &Engine{config: c, tls: &tls.Config{}, quic: c.quicConfig(), concurrent: gate.New(c.MaxConcurrent, nil)}
 	if c.TLS != nil {
 		e.tls = c.TLS.Clone()
 	}
@@ -143,6 +144,9 @@ func (e *Engine) execute(ctx context.Context, req *engine.Request, authority str
 	if err != nil {
 		return nil, err
 	}
+	if err := check(req); err != nil {
+		return nil, err
+	}
 	x := newExchange(ctx, e, req, to)
 	x.only = only
 	resp, err := x.execute()
@@ -171,7 +175,11 @@ func (e *Engine) Connect(ctx context.Context, origin *url.URL, authority string)
 	x := newExchange(ctx, e, req, to)
 	x.early = false
 	defer x.finish()
-	if err := x.acquire(); err != nil {
+	err = x.acquire()
+	if err == nil {
+		err = x.awaitHandshake(x.got)
+	}
+	if err != nil {
 		return x.failure(err)
 	}
 	e.pool.reserve(x.connection())

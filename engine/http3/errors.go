@@ -47,10 +47,14 @@ func connectionLost(err error) bool {
 // goes before whatever quic-go made of it; then what has a type already; then the
 // phase.
 func (x *exchange) failure(err error) error {
-	op, sent := x.currentOp(), x.sent.Load()
-	if x.ctx.Err() != nil {
-		if _, ok := errors.AsType[*engine.OpError](err); !ok {
-			err = context.Cause(x.ctx)
+	op, sent := x.currentOp(), x.reached || x.sent.Load() && !isRejected(err)
+	if _, ok := errors.AsType[*engine.OpError](err); !ok && x.ctx.Err() != nil {
+		err = context.Cause(x.ctx)
+		if t, ok := errors.AsType[*engine.TimeoutError](err); ok && t.Kind == engine.KindConnect {
+			if op != engine.OpDNS {
+				op = engine.OpConnect // a request that went early may be further
+			}
+			return &engine.OpError{Op: op, Err: silence(x.to.addr(), err), Sent: sent}
 		}
 	}
 	if f, ok := errors.AsType[*bodyFault](err); ok {
@@ -90,6 +94,8 @@ func classify(op engine.Op, err error) (engine.Op, error) {
 		return op, fmt.Errorf("the server gave the exchange up: %w", lost(err))
 	}
 	switch {
+	case op == engine.OpReceive && isMalformed(err):
+		return op, &engine.ProtocolError{Reason: err.Error(), Section: "RFC 9114 §4.1.2"}
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return op, err
 	case errors.Is(err, io.EOF), isNetwork(err):
@@ -131,6 +137,14 @@ func isLimit(err error) bool {
 	text := err.Error()
 	return strings.Contains(text, "HEADERS frame too large") || strings.Contains(text, "headers too large") ||
 		strings.Contains(text, "too many 1xx")
+}
+
+// isMalformed reports whether quic-go has read a whole field section and cannot
+// make sense of it; the errors have no type, and one that ends too early within
+// is no end of the stream.
+func isMalformed(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "qpack: ") || strings.Contains(text, "http3: invalid response: ") && !isLimit(err)
 }
 
 // ServerFault reports whether err, which an engine of this package returned for a

@@ -9,9 +9,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/ctxerr"
+	"github.com/godwit-go/godwit/internal/expiry"
 )
 
 // exchange is one call of Execute and the response that it made.
@@ -19,46 +19,38 @@ import (
 // Its context is its own: the caller's, by engine.OnAbort, and every limit of
 // time end it with the error as its cause, and quic-go then gives the stream up.
 type exchange struct {
-	engine   *Engine
-	req      *engine.Request
-	to       target
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
-	abort    engine.Registration
-	timeouts engine.Timeouts
-	started  time.Time
+	engine *Engine
+	req    *engine.Request
+	to     target
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	abort  engine.Registration
+	timers expiry.Timers
 
 	only     bool          // on a connection that is there
 	early    bool          // the request may go before the handshake is complete
 	expects  bool          // it says "Expect: 100-continue"
 	answered chan struct{} // closed when 100 Continue or a final response has come; nil unless expects
-	sent     atomic.Bool   // the head was written
-	activity atomic.Int64  // when the last byte moved, in time since started
-	sourcing atomic.Int32  // the sender's own code is being waited for
+	sent     atomic.Bool   // something of the head may have been written
+	attempt  atomic.Int32  // how often it was sent again
+	reached  bool          // an earlier attempt may have reached the server
 
 	traceMu sync.Mutex // serialises the caller's hooks; guards silent
 	silent  bool       // the exchange is over
 
-	mu       sync.Mutex // guards what follows; taken before traceMu, never after it
-	op       engine.Op
-	got      *got // the connection in use
-	upload   *upload
-	deadline *time.Timer
-	pool     *time.Timer
-	connect  *time.Timer
-	header   *time.Timer
-	idle     *time.Timer
-	watch    int // counts the starts of idle
-	entered  bool
-	over     bool
-	first    bool // a byte of the answer has come
-	refused  bool // a final response came instead of 100 Continue
-	headed   bool // the final response's head is there
-	written  bool // the whole request was, or its body was given up
+	mu      sync.Mutex // guards what follows; taken before traceMu, never after it
+	op      engine.Op
+	got     *got // the connection in use
+	upload  *upload
+	entered bool
+	over    bool
+	first   bool // a byte of the answer has come
+	refused bool // a final response came instead of 100 Continue
+	written bool // the whole request was, or its body was given up
 }
 
 func newExchange(ctx context.Context, e *Engine, req *engine.Request, to target) *exchange {
-	x := &exchange{engine: e, req: req, to: to, started: time.Now(), op: engine.OpPool, timeouts: req.Timeouts.Or(e.config.Timeouts)}
+	x := &exchange{engine: e, req: req, to: to, op: engine.OpPool}
 	x.ctx, x.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	if err := ctxerr.Of(ctx); err != nil {
 		x.cancel(err)
@@ -70,15 +62,7 @@ func newExchange(ctx context.Context, e *Engine, req *engine.Request, to target)
 	if req.Body != nil && strings.EqualFold(req.Header.Get("Expect"), "100-continue") {
 		x.expects, x.answered = true, make(chan struct{})
 	}
-	if !req.Deadline.IsZero() {
-		kind := first(req.DeadlineKind, engine.KindRequest)
-		expire := func() { x.cancel(&engine.TimeoutError{Kind: kind, Limit: req.DeadlineLimit}) }
-		if left := time.Until(req.Deadline); left <= 0 {
-			expire()
-		} else {
-			x.deadline = time.AfterFunc(left, expire)
-		}
-	}
+	x.timers.Init(req, req.Timeouts.Or(e.config.Timeouts), x.cancel, nil)
 	return x
 }
 
@@ -101,7 +85,7 @@ func (x *exchange) execute() (*engine.Response, error) {
 	if err := x.openBody(); err != nil {
 		return nil, err
 	}
-	for attempt := 0; ; attempt++ {
+	for {
 		if x.connection() == nil {
 			if err := x.acquire(); err != nil {
 				return nil, err
@@ -111,18 +95,16 @@ func (x *exchange) execute() (*engine.Response, error) {
 		if err == nil {
 			return resp, nil
 		}
-		if x.ctx.Err() != nil || !x.again(err, attempt) {
+		if x.ctx.Err() != nil || !x.again(err) {
 			return nil, err
 		}
-		x.early = false
-		x.hook(func(t *engine.Trace) { call(t.Resent, err) })
 	}
 }
 
 // enter waits for a place among the concurrent exchanges.
 func (x *exchange) enter() error {
-	x.startTimer(&x.pool, x.timeouts.Pool, engine.KindPool)
-	if !x.engine.concurrent.enter(x.ctx.Done()) {
+	x.timers.Start(engine.KindPool)
+	if !x.engine.concurrent.Enter(x.ctx.Done()) {
 		return context.Cause(x.ctx)
 	}
 	x.mu.Lock()
@@ -133,7 +115,7 @@ func (x *exchange) enter() error {
 
 // acquire gets the exchange its connection.
 func (x *exchange) acquire() error {
-	x.startTimer(&x.pool, x.timeouts.Pool, engine.KindPool)
+	x.timers.Start(engine.KindPool)
 	x.setOp(engine.OpPool)
 	x.hook(func(t *engine.Trace) { call(t.PoolWait, "https://"+x.to.addr()) })
 	g, d, err := x.engine.pool.take(x.ctx, x)
@@ -148,19 +130,6 @@ func (x *exchange) acquire() error {
 	x.mu.Lock()
 	x.got = g
 	x.mu.Unlock()
-	if !x.early && !g.complete() {
-		x.startTimer(&x.connect, x.timeouts.Connect, engine.KindConnect)
-		select {
-		case <-g.conn.conn.HandshakeComplete():
-		case <-g.conn.conn.Context().Done(): // sending finds out
-		case <-x.ctx.Done():
-			return context.Cause(x.ctx)
-		}
-	}
-	x.mu.Lock()
-	x.op = engine.OpSend
-	x.stopLocked(&x.connect)
-	x.mu.Unlock()
 	x.hook(func(t *engine.Trace) {
 		call(t.GotConn, engine.GotConn{Local: g.conn.conn.LocalAddr(), Remote: g.conn.conn.RemoteAddr(), Reused: g.reused, Idle: g.idle})
 	})
@@ -171,9 +140,9 @@ func (x *exchange) acquire() error {
 func (x *exchange) await(d *dialling) (*got, error) {
 	select {
 	case <-d.slotted:
-		x.stopTimers(&x.pool)
+		x.timers.Stop(engine.KindPool)
 		x.setOp(engine.OpConnect)
-		x.startTimer(&x.connect, x.timeouts.Connect, engine.KindConnect)
+		x.timers.Start(engine.KindConnect)
 	case <-d.done:
 	case <-x.ctx.Done():
 		x.engine.pool.leave(x.to, d)
@@ -181,19 +150,10 @@ func (x *exchange) await(d *dialling) (*got, error) {
 	}
 	select {
 	case <-d.done:
-		g, err := x.engine.pool.collect(d)
-		if err == nil {
-			// The wait for a free stream begins.
-			x.startTimer(&x.pool, x.timeouts.Pool, engine.KindPool)
-		}
-		return g, err
+		return x.engine.pool.collect(d)
 	case <-x.ctx.Done():
 		x.engine.pool.leave(x.to, d)
-		err := context.Cause(x.ctx)
-		if t, ok := errors.AsType[*engine.TimeoutError](err); ok && t.Kind == engine.KindConnect {
-			err = &engine.OpError{Op: x.currentOp(), Err: silence(x.to.addr(), err)}
-		}
-		return nil, err
+		return nil, context.Cause(x.ctx)
 	}
 }
 
@@ -210,25 +170,32 @@ func (x *exchange) letGo() bool {
 // again: on a fresh connection instead of a dead one, and then without 0-RTT.
 const maxResends = 2
 
-// again reports whether the request may be sent again after err, and then lets
-// the connection go.
-func (x *exchange) again(err error, attempt int) bool {
+// again reports whether the request is sent again after err, and then lets the
+// connection go.
+//
+// Either the server has not processed it: it had no stream yet, the server says
+// so (H3_REQUEST_REJECTED), or it refused early data. Or the connection had
+// carried others and died before anything of an answer came, and repeating the
+// request does no harm. NoStaleRetry forbids all but what was not sent at all.
+func (x *exchange) again(err error) bool {
 	x.mu.Lock()
 	g, first := x.got, x.first
 	x.mu.Unlock()
-	if g == nil || attempt >= maxResends || x.engine.config.NoStaleRetry || x.req.NoStaleRetry {
+	if g == nil || x.attempt.Load() >= maxResends {
 		return false
 	}
-	if x.only && x.req.Body != nil && !x.req.Body.Replayable() && x.upload.begun() {
+	if x.only && x.req.Body != nil && !x.req.Body.Replayable() && x.begun() {
 		return false // nobody could send it otherwise if there is no other connection
 	}
+	unsent := !x.sent.Load() && (g.pooled || g.early)
 	dead := g.dead() || connectionLost(err)
-	early := x.early && g.early
 	switch {
-	case !x.sent.Load() && (g.pooled || g.early): // the stream was not to be had
+	case unsent:
+	case x.engine.config.NoStaleRetry, x.req.NoStaleRetry, first:
+		return false
 	case isRejected(err):
-	case early && dead && !first:
-	case g.pooled && dead && !first && idempotent(x.req.Method):
+	case dead && x.early && g.early:
+	case dead && g.pooled && idempotent(x.req):
 	default:
 		return false
 	}
@@ -237,86 +204,25 @@ func (x *exchange) again(err error, attempt int) bool {
 	}
 	x.engine.pool.giveUp(g.conn)
 	x.letGo()
+	x.attempt.Add(1)
+	x.reached = x.reached || x.sent.Load() && !isRejected(err) && !errors.Is(err, errRejectedEarly)
 	x.sent.Store(false)
-	x.stopTimers(&x.header, &x.idle)
+	x.early = false
+	x.timers.Stop(engine.KindConnect, engine.KindHeader, engine.KindIdle)
+	if !unsent {
+		x.hook(func(t *engine.Trace) { call(t.Resent, err) })
+	}
 	return true
 }
 
-// idempotent lists the methods of RFC 9110 §9.2.2, and QUERY.
-func idempotent(method string) bool {
-	switch method {
+// idempotent reports whether a repetition does no harm: it lists the methods of
+// RFC 9110 §9.2.2, and QUERY.
+func idempotent(req *engine.Request) bool {
+	switch req.Method {
 	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY":
 		return true
 	}
-	return false
-}
-
-// startTimer lets the exchange fail after limit, if that is one.
-func (x *exchange) startTimer(timer **time.Timer, limit time.Duration, kind engine.TimeoutKind) {
-	if !engine.Limited(limit) {
-		return
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if *timer != nil || x.over {
-		return // it runs already, and goes on
-	}
-	*timer = time.AfterFunc(limit, func() { x.cancel(&engine.TimeoutError{Kind: kind, Limit: limit}) })
-}
-
-func (x *exchange) stopTimers(timers ...**time.Timer) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.stopLocked(timers...)
-}
-
-func (x *exchange) stopLocked(timers ...**time.Timer) {
-	for _, t := range timers {
-		if *t != nil {
-			(*t).Stop()
-			*t = nil
-		}
-	}
-}
-
-// touch notes that a byte has moved.
-func (x *exchange) touch() { x.activity.Store(int64(time.Since(x.started))) }
-
-// startIdle begins to watch for pauses; until the head is there, or during one
-// read of the body.
-func (x *exchange) startIdle() {
-	limit := x.timeouts.Idle
-	if !engine.Limited(limit) {
-		return
-	}
-	x.touch()
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.over || x.idle != nil {
-		return
-	}
-	x.watch++
-	watch := x.watch
-	x.idle = time.AfterFunc(limit, func() { x.checkIdle(watch, limit) })
-}
-
-// checkIdle ends the exchange if the pause was long enough, else it looks again
-// when it can be. While the sender's own code is waited for there is no pause.
-func (x *exchange) checkIdle(watch int, limit time.Duration) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.idle == nil || x.watch != watch {
-		return
-	}
-	pause := time.Since(x.started) - time.Duration(x.activity.Load())
-	switch {
-	case x.sourcing.Load() > 0:
-		x.idle.Reset(limit)
-	case pause < limit:
-		x.idle.Reset(limit - pause)
-	default:
-		x.cancel(&engine.TimeoutError{Kind: engine.KindIdle, Limit: limit})
-	}
+	return req.Header.Has("Idempotency-Key")
 }
 
 func (x *exchange) setOp(op engine.Op) {
@@ -343,14 +249,14 @@ func (x *exchange) finish() {
 		return
 	}
 	x.over = true
-	x.stopLocked(&x.deadline, &x.pool, &x.connect, &x.header, &x.idle)
 	u, entered, g := x.upload, x.entered, x.got
 	stuck := u != nil && g != nil && x.sent.Load() && !x.written
 	x.mu.Unlock()
+	x.timers.End()
 	x.abort.Stop()
 	x.cancel(nil)
 	if u != nil {
-		u.stop()
+		u.Stop()
 	}
 	if stuck {
 		time.AfterFunc(uploadGrace, func() { x.unstick(g.conn) })
@@ -367,7 +273,7 @@ func (x *exchange) finish() {
 	x.silent = true
 	x.traceMu.Unlock()
 	if entered {
-		x.engine.concurrent.leave()
+		x.engine.concurrent.Leave()
 	}
 }
 
@@ -382,14 +288,4 @@ func (x *exchange) unstick(c *conn) {
 	if !written {
 		x.engine.pool.giveUp(c)
 	}
-}
-
-// bodyOf returns the request's body, or nil if it has none to send.
-func bodyOf(req *engine.Request) content.Content {
-	if req.Body != nil && req.Body.ContentLength() == 0 && req.Trailer == nil {
-		if _, ok := req.Body.(content.Trailerer); !ok {
-			return nil
-		}
-	}
-	return req.Body
 }

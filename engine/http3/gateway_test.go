@@ -20,6 +20,7 @@ import (
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/http3"
+	"github.com/godwit-go/godwit/internal/testpeer"
 )
 
 // gateways makes engines whose requests reach the suite's servers, which speak
@@ -30,7 +31,7 @@ func (gateways) Name() string { return "http3" }
 
 func (g gateways) NewEngine(shared engine.Config) (engine.Engine, error) {
 	if shared.TLS == nil {
-		shared.TLS = &tls.Config{RootCAs: ca().pool}
+		shared.TLS = &tls.Config{RootCAs: testpeer.CA(g.t).Pool}
 	}
 	e, err := http3.Config{}.New(shared)
 	if err != nil {
@@ -109,7 +110,7 @@ func newGateway(t *testing.T, to string) (*gateway, error) {
 	}
 	g := &gateway{socket: socket, served: make(chan struct{}), to: to, by: &http.Transport{DisableCompression: true, MaxResponseHeaderBytes: 1 << 22}}
 	g.server = &h3.Server{
-		TLSConfig:  &tls.Config{Certificates: []tls.Certificate{ca().issue(t, "127.0.0.1")}},
+		TLSConfig:  &tls.Config{Certificates: []tls.Certificate{testpeer.CA(t).Issue(t, "127.0.0.1")}},
 		QUICConfig: &quic.Config{}, Handler: http.HandlerFunc(g.serve), MaxHeaderBytes: 1 << 22,
 	}
 	go func() {

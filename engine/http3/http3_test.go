@@ -24,6 +24,7 @@ import (
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/http3"
 	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/testpeer"
 )
 
 func TestExchange(t *testing.T) {
@@ -212,7 +213,7 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 func TestTimeouts(t *testing.T) {
 	hang := func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 	s := serve(t, hang)
-	drop := "https://" + silent(t)
+	drop := "https://" + testpeer.SilentUDP(t)
 	short := 50 * time.Millisecond
 	for _, row := range []struct {
 		name, url string
@@ -297,13 +298,13 @@ func TestNoHTTP3(t *testing.T) {
 		if runtime.GOOS != "linux" {
 			t.Skip("only Linux reports closed UDP ports to sockets that are not connected")
 		}
-		_, err := newEngine(t, http3.Config{}).Execute(t.Context(), request(t, "GET", "https://"+refusing(t)))
+		_, err := newEngine(t, http3.Config{}).Execute(t.Context(), request(t, "GET", "https://"+testpeer.ClosedUDP(t)))
 		if op(err) != engine.OpConnect || !errors.Is(err, syscall.ECONNREFUSED) || !strings.Contains(err.Error(), "no HTTP/3") {
 			t.Errorf("%v", err)
 		}
 	})
 	t.Run("QUIC without h3", func(t *testing.T) {
-		l, err := quic.ListenAddr("127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{ca().issue(t, "127.0.0.1")}, NextProtos: []string{"other"}}, nil)
+		l, err := quic.ListenAddr("127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{testpeer.CA(t).Issue(t, "127.0.0.1")}, NextProtos: []string{"other"}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -357,9 +358,9 @@ func TestClientCertificate(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, r.TLS.PeerCertificates[0].Subject.CommonName)
 	}, func(s *h3.Server) {
-		s.TLSConfig.ClientAuth, s.TLSConfig.ClientCAs = tls.RequireAndVerifyClientCert, ca().pool
+		s.TLSConfig.ClientAuth, s.TLSConfig.ClientCAs = tls.RequireAndVerifyClientCert, testpeer.CA(t).Pool
 	})
-	with := newEngine(t, http3.Config{}, func(c *engine.Config) { c.TLS.Certificates = []tls.Certificate{ca().issue(t, "me")} })
+	with := newEngine(t, http3.Config{}, func(c *engine.Config) { c.TLS.Certificates = []tls.Certificate{testpeer.CA(t).Issue(t, "me")} })
 	if _, body := get(t, with, s.URL); body != "me" {
 		t.Errorf("body %q", body)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/http3"
 	"github.com/godwit-go/godwit/internal/leakcheck"
+	"github.com/godwit-go/godwit/internal/testpeer"
 )
 
 // TestGracefulShutdown: a connection with GOAWAY takes no new requests, and those
@@ -148,7 +149,7 @@ func TestCancelledDial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	drop := "https://" + silent(t)
+	drop := "https://" + testpeer.SilentUDP(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	started := make(chan struct{}, 1)
 	done := make(chan error, 2)

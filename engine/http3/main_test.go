@@ -2,22 +2,15 @@ package http3_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/quic-go/quic-go"
 	h3 "github.com/quic-go/quic-go/http3"
@@ -25,70 +18,13 @@ import (
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/http3"
 	"github.com/godwit-go/godwit/internal/leakcheck"
+	"github.com/godwit-go/godwit/internal/testpeer"
 )
 
 func TestMain(m *testing.M) { leakcheck.Main(m) }
 
 // patience bounds what should take no time at all.
-const patience = 10 * time.Second
-
-// authority is a CA made for a test.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pool *x509.CertPool
-}
-
-func sign(t testing.TB, template, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*ecdsa.PrivateKey, *x509.Certificate) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if parent == nil {
-		parent, parentKey = template, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, parentKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key, cert
-}
-
-var ca = sync.OnceValue(func() *authority {
-	a := &authority{pool: x509.NewCertPool()}
-	t := &testing.T{}
-	a.key, a.cert = sign(t, &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "http3 test CA"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}, nil, nil)
-	a.pool.AddCert(a.cert)
-	return a
-})
-
-func (a *authority) issue(t testing.TB, hosts ...string) tls.Certificate {
-	t.Helper()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: hosts[0]},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	for _, h := range hosts {
-		if ip := net.ParseIP(h); ip != nil {
-			template.IPAddresses = append(template.IPAddresses, ip)
-		} else {
-			template.DNSNames = append(template.DNSNames, h)
-		}
-	}
-	key, cert := sign(t, template, a.cert, a.key)
-	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
-}
+const patience = testpeer.Patience
 
 // server is quic-go's HTTP/3 server on a loopback address.
 type server struct {
@@ -102,18 +38,14 @@ type server struct {
 // serve starts a server for 127.0.0.1, localhost and example.test.
 func serve(t testing.TB, h http.HandlerFunc, changes ...func(*h3.Server)) *server {
 	t.Helper()
-	socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return serveOn(t, socket, h, changes...)
+	return serveOn(t, testpeer.ListenUDP(t, "0"), h, changes...)
 }
 
 func serveOn(t testing.TB, socket *net.UDPConn, h http.HandlerFunc, changes ...func(*h3.Server)) *server {
 	t.Helper()
 	s := &server{Server: &h3.Server{Handler: h}, Addr: socket.LocalAddr().String(), conns: make(chan *quic.Conn, 100)}
 	s.URL = "https://" + s.Addr
-	s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{ca().issue(t, "127.0.0.1", "localhost", "example.test")}}
+	s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{testpeer.CA(t).Issue(t, "127.0.0.1", "localhost", "example.test")}}
 	s.QUICConfig = &quic.Config{Allow0RTT: true}
 	s.ConnContext = func(ctx context.Context, c *quic.Conn) context.Context {
 		s.conns <- c
@@ -139,7 +71,7 @@ func serveOn(t testing.TB, socket *net.UDPConn, h http.HandlerFunc, changes ...f
 // newEngine makes an engine that trusts the test's CA.
 func newEngine(t testing.TB, c http3.Config, mods ...func(*engine.Config)) *http3.Engine {
 	t.Helper()
-	shared := engine.Config{Proxy: engine.NoProxy, TLS: &tls.Config{RootCAs: ca().pool}}
+	shared := engine.Config{Proxy: engine.NoProxy, TLS: &tls.Config{RootCAs: testpeer.CA(t).Pool}}
 	for _, mod := range mods {
 		mod(&shared)
 	}
@@ -199,13 +131,7 @@ func kind(err error) engine.TimeoutKind {
 // within waits for ch.
 func within[V any](t testing.TB, what string, ch <-chan V) V {
 	t.Helper()
-	select {
-	case v := <-ch:
-		return v
-	case <-time.After(patience):
-		t.Fatalf("%s: still waiting after %v", what, patience)
-		panic("unreachable")
-	}
+	return testpeer.Within(t, what, ch)
 }
 
 // resolveTo answers every name with addrs.
@@ -217,26 +143,4 @@ func resolveTo(addrs ...string) engine.ResolveFunc {
 		}
 		return all, nil
 	}
-}
-
-// silent returns an address where packets are received and never answered.
-func silent(t testing.TB) string {
-	t.Helper()
-	socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { socket.Close() })
-	return socket.LocalAddr().String()
-}
-
-// refusing returns an address where nothing listens.
-func refusing(t testing.TB) string {
-	t.Helper()
-	socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
-	return socket.LocalAddr().String()
 }

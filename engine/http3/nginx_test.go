@@ -14,6 +14,7 @@ import (
 	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine/http3"
 	"github.com/godwit-go/godwit/internal/program"
+	"github.com/godwit-go/godwit/internal/testpeer"
 )
 
 // TestNginx: another implementation than quic-go's own. Debian's nginx has HTTP/3
@@ -26,7 +27,7 @@ func TestNginx(t *testing.T) {
 	if !strings.Contains(string(version), "http_v3_module") {
 		t.Skip("this nginx is built without HTTP/3 (--with-http_v3_module), which Debian's has from 1.26 on")
 	}
-	pair := ca().issue(t, "127.0.0.1")
+	pair := testpeer.CA(t).Issue(t, "127.0.0.1")
 	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
 	if err != nil {
 		t.Fatal(err)

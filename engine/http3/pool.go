@@ -10,6 +10,7 @@ import (
 	h3 "github.com/quic-go/quic-go/http3"
 
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/gate"
 )
 
 // pool holds the engine's connections, one for each target. Several exchanges
@@ -17,7 +18,7 @@ import (
 // of them waits for it.
 type pool struct {
 	engine *Engine
-	slots  *gate // open connections, and those being made
+	slots  *gate.Gate // open connections, and those being made
 
 	mu     sync.Mutex // guards what follows, and the fields of conn and dialling; taken before no other lock
 	conns  map[target]*conn
@@ -29,8 +30,7 @@ type pool struct {
 
 func (p *pool) init(e *Engine) {
 	p.engine = e
-	p.slots = newGate(e.config.MaxConnections)
-	p.slots.waiting = p.makeRoom
+	p.slots = gate.New(e.config.MaxConnections, p.makeRoom)
 	p.conns = make(map[target]*conn)
 	p.dials = make(map[target]*dialling)
 	p.open = make(map[*conn]struct{})
@@ -130,10 +130,10 @@ func (p *pool) run(ctx context.Context, d *dialling, to target, early bool, trac
 	defer close(d.done)
 	err := error(context.Canceled)
 	var made *dialled
-	if p.slots.enter(ctx.Done()) {
+	if p.slots.Enter(ctx.Done()) {
 		close(d.slotted)
 		if made, err = p.engine.dial(ctx, to, early, trace); err != nil {
-			p.slots.leave()
+			p.slots.Leave()
 		}
 	}
 	if err != nil {
@@ -192,7 +192,7 @@ func (p *pool) watch(c *conn) {
 	c.transport.Close()
 	c.socket.Close()
 	close(c.ended)
-	p.slots.leave()
+	p.slots.Leave()
 }
 
 // collect gives the exchange that waited for d its connection.
@@ -260,7 +260,7 @@ func (p *pool) giveUp(c *conn) {
 // kept.
 func (p *pool) release(c *conn) bool {
 	keep := p.engine.config.KeepAlive
-	crowded := p.slots.crowded()
+	crowded := p.slots.Crowded()
 	p.mu.Lock()
 	c.refs--
 	if c.refs > 0 {
@@ -288,7 +288,7 @@ func (p *pool) release(c *conn) bool {
 
 // timeUp ends c's reservation, or closes it.
 func (p *pool) timeUp(c *conn) {
-	crowded := p.slots.crowded()
+	crowded := p.slots.Crowded()
 	p.mu.Lock()
 	left := p.engine.config.KeepAlive - reservation
 	if c.reserved && c.refs == 0 && !crowded && left > 0 {

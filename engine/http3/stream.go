@@ -43,7 +43,6 @@ func (x *exchange) tunnel() (*engine.Response, error) {
 	}
 	stop := context.AfterFunc(x.ctx, give)
 	resp, err := x.converse(stream, r.WithContext(ctx))
-	x.headArrived()
 	if err == nil && x.ctx.Err() != nil {
 		err = context.Cause(x.ctx)
 	}
@@ -52,6 +51,7 @@ func (x *exchange) tunnel() (*engine.Response, error) {
 		give()
 		return nil, err
 	}
+	x.headArrived()
 	if resp.StatusCode/100 != 2 {
 		stream.Close() // there is nothing more to send
 		return x.response(resp, resp.Body)
@@ -60,7 +60,7 @@ func (x *exchange) tunnel() (*engine.Response, error) {
 		give()
 		return nil, context.Cause(x.ctx)
 	}
-	x.stopTimers(&x.deadline)
+	x.timers.Stop(engine.KindRequest)
 	out, err := x.response(resp, resp.Body)
 	if err != nil {
 		give()
@@ -80,7 +80,7 @@ func (x *exchange) converse(stream *h3.RequestStream, r *http.Request) (*http.Re
 	}
 	for range maxInterim {
 		resp, err := stream.ReadResponse()
-		if err != nil || resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
+		if err != nil || resp.StatusCode/100 != 1 || resp.StatusCode == http.StatusSwitchingProtocols {
 			return resp, err
 		}
 		if err := x.informational(resp.StatusCode, resp.Header); err != nil {
@@ -96,8 +96,12 @@ const maxInterim = 100
 // awaitExtendedConnect waits for the server's settings, which say whether it
 // takes a :protocol.
 func (x *exchange) awaitExtendedConnect(c *conn) error {
-	x.startTimer(&x.header, x.timeouts.Header, engine.KindHeader)
-	defer x.stopTimers(&x.header)
+	x.timers.Stop(engine.KindPool)
+	x.timers.Start(engine.KindHeader)
+	defer func() {
+		x.timers.Stop(engine.KindHeader)
+		x.timers.Start(engine.KindPool) // the wait for a free stream begins
+	}()
 	select {
 	case <-c.h3.ReceivedSettings():
 	case <-c.conn.Context().Done():
@@ -121,6 +125,8 @@ type Stream struct {
 	x      *exchange
 	conn   *engine.Conn
 	once   sync.Once
+
+	writing sync.Mutex // held by Write; quic-go cannot end a direction that is being written to
 }
 
 var _ net.Conn = (*Stream)(nil)
@@ -133,6 +139,8 @@ func (s *Stream) Read(p []byte) (int, error) {
 
 // Write sends p.
 func (s *Stream) Write(p []byte) (int, error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	n, err := s.stream.Write(p)
 	return n, plain(err)
 }
@@ -148,15 +156,25 @@ func plain(err error) error {
 	return err
 }
 
-// CloseWrite ends the direction to the server; reading goes on.
-func (s *Stream) CloseWrite() error { return s.stream.Close() }
+// CloseWrite ends the direction to the server, when a Write that is under way is
+// over; reading goes on.
+func (s *Stream) CloseWrite() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.stream.Close()
+}
 
-// Close ends both directions: what was written is still sent. The connection
-// stays for other requests.
+// Close ends both directions: what was written is still sent, but a Write that is
+// under way is broken off. The connection stays for other requests.
 func (s *Stream) Close() error {
 	s.once.Do(func() {
 		s.stream.CancelRead(cancelled)
-		s.stream.Close()
+		if s.writing.TryLock() {
+			s.stream.Close()
+			s.writing.Unlock()
+		} else {
+			s.stream.CancelWrite(cancelled)
+		}
 		s.x.finish()
 	})
 	return nil

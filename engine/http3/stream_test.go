@@ -15,6 +15,7 @@ import (
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/http3"
+	"github.com/godwit-go/godwit/header"
 )
 
 // takeOver answers 200 and hands the stream to f.
@@ -96,6 +97,53 @@ func TestStreamDeadlineAndClose(t *testing.T) {
 	_ = stream.Close()
 	if err := within(t, "Read after Close", done); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Read after Close: %v", err)
+	}
+}
+
+// TestStreamCloseEndsWrite: also one that waits for a server that does not read.
+func TestStreamCloseEndsWrite(t *testing.T) {
+	wrote := make(chan struct{})
+	s := serve(t, takeOver(func(stream *h3.Stream) {
+		_, _ = io.ReadFull(stream, make([]byte, 1))
+		close(wrote)
+		<-stream.Context().Done()
+	}), func(s *h3.Server) {
+		s.QUICConfig.InitialStreamReceiveWindow, s.QUICConfig.MaxStreamReceiveWindow = 5000, 5000
+	})
+	_, stream := upgrade(t, newEngine(t, http3.Config{}), s.URL)
+	done := make(chan error, 1)
+	go func() {
+		_, err := stream.Write(make([]byte, 1<<20))
+		done <- err
+	}()
+	within(t, "the first byte", wrote)
+	_ = stream.Close()
+	if err := within(t, "Write after Close", done); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Write: %v", err)
+	}
+}
+
+// TestConnectAuthority: the port of a CONNECT is not optional.
+func TestConnectAuthority(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Authority", r.Host)
+		w.WriteHeader(http.StatusForbidden)
+	})
+	e := newEngine(t, http3.Config{Hosts: map[string]string{"example.test": s.Addr}})
+	for _, row := range []struct{ method, host, want string }{
+		{"CONNECT", "", "example.test:443"},
+		{"CONNECT", "elsewhere.test", "elsewhere.test:443"},
+		{"CONNECT", "elsewhere.test:80", "elsewhere.test:80"},
+		{"CONNECT", "[::1]", "[::1]:443"},
+		{"GET", "", "example.test"},
+	} {
+		req := request(t, row.method, "https://example.test/")
+		if row.host != "" {
+			req.Header = header.New("Host", row.host)
+		}
+		if resp, _ := send(t, e, req); resp.Header.Get("X-Authority") != row.want {
+			t.Errorf("%s with Host %q: :authority %q, want %q", row.method, row.host, resp.Header.Get("X-Authority"), row.want)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine/http3"
+	"github.com/godwit-go/godwit/internal/testpeer"
 )
 
 // TestStuckUpload: a server that answers in full, and neither reads the request's
@@ -16,7 +17,7 @@ import (
 // is given up a few seconds later.
 func TestStuckUpload(t *testing.T) {
 	l, err := quic.ListenAddr("127.0.0.1:0", &tls.Config{
-		Certificates: []tls.Certificate{ca().issue(t, "127.0.0.1")}, NextProtos: []string{"h3"}},
+		Certificates: []tls.Certificate{testpeer.CA(t).Issue(t, "127.0.0.1")}, NextProtos: []string{"h3"}},
 		&quic.Config{InitialStreamReceiveWindow: 1000, MaxStreamReceiveWindow: 1000})
 	if err != nil {
 		t.Fatal(err)

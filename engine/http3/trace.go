@@ -77,9 +77,14 @@ func (x *exchange) dialTrace() *engine.Trace {
 
 // traced returns the exchange's context with quic-go's hooks.
 func (x *exchange) traced() context.Context {
+	attempt := x.attempt.Load()
 	return httptrace.WithClientTrace(x.ctx, &httptrace.ClientTrace{
 		WroteHeaders: x.wroteHeaders,
-		WroteRequest: func(info httptrace.WroteRequestInfo) { x.wroteRequest(info.Err) },
+		WroteRequest: func(info httptrace.WroteRequestInfo) {
+			if x.attempt.Load() == attempt { // quic-go ends late with a body that was given up
+				x.wroteRequest(info.Err)
+			}
+		},
 		Got1xxResponse: func(status int, h textproto.MIMEHeader) error {
 			return x.informational(status, http.Header(h))
 		},
@@ -89,8 +94,8 @@ func (x *exchange) traced() context.Context {
 
 func (x *exchange) wroteHeaders() {
 	x.sent.Store(true)
-	x.touch()
-	x.stopTimers(&x.pool)
+	x.timers.Touch()
+	x.timers.Stop(engine.KindPool)
 	x.hook(func(t *engine.Trace) {
 		if t.WroteHeader != nil {
 			t.WroteHeader()
@@ -99,22 +104,29 @@ func (x *exchange) wroteHeaders() {
 }
 
 func (x *exchange) wroteRequest(err error) {
-	x.touch()
+	x.timers.Touch()
 	x.mu.Lock()
 	x.written = true
-	headed := x.headed
 	if err == nil {
 		x.op = engine.OpReceive
 	}
 	x.mu.Unlock()
-	if err == nil && !headed {
-		x.startTimer(&x.header, x.timeouts.Header, engine.KindHeader)
+	switch {
+	case err == nil:
+		x.timers.Start(engine.KindHeader)
+	case x.sent.Load():
+	case isNetwork(err) || connectionLost(err):
+		x.sent.Store(true) // nobody knows how much
+	default:
+		// quic-go does not know how to send the head, and would wait for an
+		// answer to it all the same.
+		x.cancel(&engine.OpError{Op: engine.OpBuild, Err: err})
 	}
 	x.hook(func(t *engine.Trace) { call(t.WroteRequest, err) })
 }
 
 func (x *exchange) firstByte() {
-	x.touch()
+	x.timers.Touch()
 	x.mu.Lock()
 	x.op, x.first = engine.OpReceive, true
 	x.mu.Unlock()
@@ -128,7 +140,7 @@ func (x *exchange) firstByte() {
 // informational passes a 1xx response on; an error of the hook ends the
 // exchange with it.
 func (x *exchange) informational(status int, h http.Header) (err error) {
-	x.touch()
+	x.timers.Touch()
 	if status == http.StatusContinue {
 		x.proceed(true)
 	}
