@@ -46,6 +46,7 @@ func contractTests() []test {
 		{name: "UnsupportedIsRefused", run: contractUnsupported},
 		{name: "RequestBodyOpenFails", run: contractOpenFails},
 		{name: "RequestBodyReadFails", run: contractReadFails},
+		{name: "RequestBodyOfNoBytes", run: contractNoBytes},
 		{name: "RequestTrailers", needs: engine.RequestTrailers, run: contractRequestTrailers},
 		{name: "HeadBeforeBody", run: contractHeadFirst},
 		{name: "BodyCloseUnblocksRead", run: contractCloseUnblocks},

@@ -28,6 +28,19 @@ func contractReadFails(t *T) {
 	b.wantClosedOnce(t)
 }
 
+// contractNoBytes: a body that announces no bytes is held to that, too.
+func contractNoBytes(t *T) {
+	e, u := t.contract(always(Reply{Body: "x"}))
+	b := sized(0, "more")
+	t.fails(e, t.post(u, b))
+	b.wantClosedOnce(t)
+	open := &body{length: 0, open: func(context.Context) (io.Reader, error) { return nil, errBroken }}
+	t.wantIs(t.fails(e, t.post(u, open)), errBroken)
+	read := sized(0, "")
+	t.want(e, t.post(u, read), 200, "x")
+	read.wantClosedOnce(t)
+}
+
 func contractRequestTrailers(t *T) {
 	got := make(chan string, 1)
 	e, u := t.contract(func(r *engine.Request) Reply {

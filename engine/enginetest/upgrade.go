@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"errors"
 	"io"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ func upgradeTests() []test {
 		{name: "BytesAfterTheHead", needs: engine.Upgrade, run: upgradeBytes},
 		{name: "OtherProtocol", needs: engine.Upgrade, run: upgradeOther},
 		{name: "Refused", needs: engine.Upgrade, run: upgradeRefused},
+		{name: "ToAnother", needs: engine.Upgrade, run: upgradeToAnother},
 		{name: "Ignored", needs: engine.Upgrade, run: upgradeIgnored},
 		{name: "HoldsTheSlot", needs: engine.Upgrade | engine.ConnectionLimits, run: upgradeSlot},
 		{name: "HeadOnlyDeadline", needs: engine.Upgrade | engine.RequestTimeout, run: upgradeDeadline},
@@ -123,6 +125,18 @@ func upgradeRefused(t *T) {
 	resp := t.want(e, t.upgrading(s.URL, "websocket"), 426, "no")
 	if resp.Upgraded != nil {
 		t.Error("Upgraded is set on a refusal")
+	}
+}
+
+// upgradeToAnother: a protocol that nobody asked for is not spoken (RFC 9110 §7.8).
+func upgradeToAnother(t *T) {
+	e := t.engine()
+	for _, to := range []string{"Upgrade: other\r\n", "Upgrade: webs\r\n", ""} {
+		s := t.raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + to + "\r\n")
+		err := t.fails(e, t.upgrading(s.URL, "websocket"))
+		if _, ok := errors.AsType[*engine.ProtocolError](err); !ok {
+			t.Errorf("a 101 with %q: %v, want *engine.ProtocolError", to, err)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package nethttp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -38,6 +39,11 @@ func (x *exchange) failure(err error) error {
 	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
+	}
+	if errors.Is(err, context.Canceled) {
+		// Ours has not ended: another request, which had the connection before, was
+		// cancelled so late that net/http closed it under this one.
+		err = fmt.Errorf("net/http has closed the connection (%v): %w", err, io.ErrUnexpectedEOF)
 	}
 	if h, ok := errors.AsType[*hookError](err); ok {
 		return &engine.OpError{Op: engine.OpReceive, Err: h.err, Sent: sent}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/expiry"
+	"github.com/godwit-go/godwit/internal/h1"
 )
 
 // exchange is one call of Execute and the response that it made. It travels in
@@ -24,6 +26,7 @@ type exchange struct {
 	timers expiry.Timers
 
 	expects bool // the request says "Expect: 100-continue"
+	empty   bool // the request's body says that it has no bytes
 	sent    atomic.Bool
 
 	traceMu sync.Mutex // serialises the caller's hooks; guards silent
@@ -185,9 +188,16 @@ func (x *exchange) response(resp *http.Response) (*engine.Response, error) {
 		resp.Body.Close()
 		return nil, tooManyFields(n, limit)
 	}
-	if resp.StatusCode == http.StatusSwitchingProtocols && x.req.Protocol == "" {
-		resp.Body.Close()
-		return nil, &engine.ProtocolError{Reason: "101 without a request to upgrade", Section: "RFC 9110 §15.2.2"}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		switch to := resp.Header.Get("Upgrade"); {
+		case x.req.Protocol == "":
+			resp.Body.Close()
+			return nil, &engine.ProtocolError{Reason: "101 without a request to upgrade", Section: "RFC 9110 §15.2.2"}
+		case !h1.ListHas(strings.Join(resp.Header.Values("Upgrade"), ","), x.req.Protocol):
+			resp.Body.Close()
+			return nil, &engine.ProtocolError{
+				Reason: "101 Switching Protocols to what was not asked for: Upgrade: " + strconv.Quote(to), Section: "RFC 9110 §7.8"}
+		}
 	}
 	out := &engine.Response{
 		Status: resp.StatusCode, Reason: reason(resp), Proto: or(resp.Proto, "HTTP/1.1"), Header: fromHTTP(resp),

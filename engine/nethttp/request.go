@@ -63,10 +63,6 @@ func (x *exchange) attach(r *http.Request) {
 		return
 	default:
 		r.ContentLength = req.Body.ContentLength()
-		if r.ContentLength == 0 {
-			r.Body = http.NoBody
-			return
-		}
 	}
 	if r.ContentLength < 0 { // else net/http sends nothing of a body that turns out to be empty
 		r.TransferEncoding = []string{"chunked"}
@@ -78,7 +74,12 @@ func (x *exchange) attach(r *http.Request) {
 		x.mu.Unlock()
 		return u
 	}
-	r.Body = open()
+	first := open()
+	if x.empty = r.ContentLength == 0; x.empty {
+		r.Body = http.NoBody // any other body of length 0 is one of unknown length to net/http
+		return
+	}
+	r.Body = first
 	if req.Body == nil || req.Body.Replayable() {
 		r.GetBody = func() (io.ReadCloser, error) { return open(), nil }
 	}
@@ -116,13 +117,18 @@ func (u *upload) Read(p []byte) (int, error) {
 // openBody opens the content before anything is sent, unless it waits for 100
 // Continue and may not be wanted.
 func (x *exchange) openBody() error {
-	if x.expects || len(x.uploads) == 0 || !x.uploads[0].Blocks() {
+	if len(x.uploads) == 0 || !x.empty && (x.expects || !x.uploads[0].Blocks()) {
 		return nil
 	}
 	x.timers.Stop(engine.KindPool)
 	x.setOp(engine.OpSend)
 	if err := x.uploads[0].Open(); err != nil {
 		return err
+	}
+	if x.empty { // nobody else will read it: it may not be what it says
+		if _, err := io.Copy(io.Discard, x.uploads[0]); err != nil {
+			return err
+		}
 	}
 	x.setOp(engine.OpPool)
 	return nil

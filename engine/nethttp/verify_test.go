@@ -2,10 +2,13 @@ package nethttp_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -163,4 +166,21 @@ func TestPoolTimeoutOfUnknownRoundTripper(t *testing.T) {
 			t.Errorf("status = %d", resp.Status)
 		}
 	})
+}
+
+// TestCancelledByAnother: net/http may close a connection for the end of a
+// request that had it before. The request that has it now was not cancelled.
+func TestCancelledByAnother(t *testing.T) {
+	for name, foreign := range map[string]error{"bare": context.Canceled, "wrapped": &url.Error{Op: "Get", URL: "/", Err: fmt.Errorf("round trip: %w", context.Canceled)}} {
+		e := newEngine(t, nethttp.Config{Preconfigured: roundTripper(func(*http.Request) (*http.Response, error) { return nil, foreign })}, engine.Config{})
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := e.Execute(ctx, request(t, "http://a.invalid/"))
+		if errors.Is(err, context.Canceled) || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%s: %v", name, err)
+		}
+		cancel()
+		if _, err := e.Execute(ctx, request(t, "http://a.invalid/")); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s, its own: %v", name, err)
+		}
+	}
 }
