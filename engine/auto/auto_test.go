@@ -17,7 +17,6 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"github.com/godwit-go/godwit"
-	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/auto"
 	"github.com/godwit-go/godwit/engine/cio"
@@ -104,9 +103,22 @@ func TestUnverified(t *testing.T) {
 	for range 2 {
 		wantProto(t, e, told, o.URL, "HTTP/1.1", auto.NoAlternative)
 	}
+	if ev, learnt := told.last(auto.Learned); learnt {
+		t.Errorf("learnt %+v", ev)
+	}
 	o.tell(`h3="alternative.test:` + a.Port + `", h3=":` + a.Port + `"`)
 	wantProto(t, e, told, o.URL, "HTTP/1.1", auto.NoAlternative)
 	wantProto(t, e, told, o.URL, "HTTP/3.0", auto.Won)
+}
+
+// TestUnverifiedMemory: nor are those that an engine which did look has kept.
+func TestUnverifiedMemory(t *testing.T) {
+	o := newOrigin(t)
+	a := serveQUIC(t, "alternative.test", "0", echo)
+	m := knows(o.Port, a.Port)
+	m.Services[0].Alternatives[0].Authority = "alternative.test:" + a.Port
+	e, told := newEngine(t, auto.Config{HeadStart: long, Storage: m}, func(c *engine.Config) { c.TLS.InsecureSkipVerify = true })
+	wantProto(t, e, told, o.URL, "HTTP/1.1", auto.NoAlternative)
 }
 
 // TestBlocked: UDP that nobody answers.
@@ -221,7 +233,6 @@ func TestComesBack(t *testing.T) {
 
 // TestBodyIsSentOnce: a body that can be read only once, by each way.
 func TestBodyIsSentOnce(t *testing.T) {
-	quick := http3.Config{QUIC: &quic.Config{HandshakeIdleTimeout: 30 * time.Millisecond}}
 	for _, row := range []struct {
 		name      string
 		port      func(*testing.T) string
@@ -235,15 +246,15 @@ func TestBodyIsSentOnce(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			o := newOrigin(t)
 			o.tell(`h3=":` + row.port(t) + `"`)
-			e, _ := newEngine(t, auto.Config{HeadStart: row.headStart, HTTP3: quick})
+			c := auto.Config{HeadStart: row.headStart}
+			if row.name == "failed" {
+				c.HTTP3.QUIC = &quic.Config{HandshakeIdleTimeout: 30 * time.Millisecond}
+			}
+			e, _ := newEngine(t, c)
 			send(t, e, request(t, "GET", o.URL))
 			var opened atomic.Int32
 			req := request(t, "POST", o.URL)
-			req.Body = content.Writer(func(_ context.Context, w io.Writer) error {
-				opened.Add(1)
-				_, err := io.WriteString(w, "only once")
-				return err
-			}, "text/plain", -1)
+			req.Body = once("only once", &opened)
 			if proto, body := send(t, e, req); proto != row.proto || body != "only once" || opened.Load() != 1 {
 				t.Errorf("%s %q, read %d times", proto, body, opened.Load())
 			}
@@ -298,6 +309,7 @@ func TestExcluded(t *testing.T) {
 		{"proxy of the configuration", func(c *engine.Config) { c.Proxy = nowhere }, nil, auto.Proxied},
 		{"unix socket", nil, func(r *engine.Request) { r.UnixSocket = "/nowhere.sock" }, auto.Unsuited},
 		{"upgrade", nil, func(r *engine.Request) { r.Protocol = "websocket" }, auto.Unsuited},
+		{"Upgrade", nil, func(r *engine.Request) { r.Header.Set("Upgrade", "foo") }, auto.Unsuited},
 		{"raw head", nil, func(r *engine.Request) { r.WantRawHead = true }, auto.Unsuited},
 		{"needs HTTP/1.1", nil, func(r *engine.Request) { r.Needs = engine.HTTP1 }, auto.Unsuited},
 		{"dialer", func(c *engine.Config) {
@@ -360,15 +372,101 @@ func TestGuardHoldsForQUIC(t *testing.T) {
 	wantProto(t, e, told, o.URL, "HTTP/1.1", auto.HandshakeError)
 }
 
+// TestMisdirected: an alternative that answers 421 is left alone, though the origin
+// goes on to name it. What cannot be sent again has that answer.
 func TestMisdirected(t *testing.T) {
+	for _, oneShot := range []bool{false, true} {
+		o := newOrigin(t)
+		a := serveQUIC(t, "example.test", "0", func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.WriteHeader(421)
+		})
+		o.tell(`h3=":` + a.Port + `"`)
+		e, told := newEngine(t, auto.Config{HeadStart: long})
+		wantProto(t, e, told, o.URL, "HTTP/1.1", auto.NoAlternative)
+		if oneShot {
+			var opened atomic.Int32
+			req := request(t, "POST", o.URL)
+			req.Body = once("only once", &opened)
+			if r := within(t, "the request", start(t, e, req)); r.status != 421 || opened.Load() != 1 {
+				t.Errorf("%+v", r)
+			}
+			wantProto(t, e, told, o.URL, "HTTP/1.1", auto.Suspected)
+		} else {
+			wantProto(t, e, told, o.URL, "HTTP/1.1", auto.Misdirected)
+		}
+		for range 2 {
+			wantProto(t, e, told, o.URL, "HTTP/1.1", auto.MarkedBroken)
+		}
+		if len(a.seen) != 1 {
+			t.Errorf("%d requests by HTTP/3, want 1", len(a.seen))
+		}
+		if ev := told.await(t, auto.Failed, 1); ev.Err == nil || !strings.Contains(ev.Err.Error(), "421") {
+			t.Errorf("failed for %v", ev.Err)
+		}
+	}
+}
+
+// TestMisdirectedEverywhere: the origin says 421 itself, so that the request is to
+// blame; and one that cannot be repeated is not.
+func TestMisdirectedEverywhere(t *testing.T) {
+	var byTCP atomic.Int32
+	misdirect := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(421)
+	}
+	port := serveTLS(t, false, func(w http.ResponseWriter, r *http.Request) {
+		byTCP.Add(1)
+		misdirect(w, r)
+	})
+	a := serveQUIC(t, "example.test", "0", misdirect)
+	for _, oneShot := range []bool{false, true} {
+		byTCP.Store(0)
+		e, told := newEngine(t, auto.Config{HeadStart: long, Storage: knows(port, a.Port)})
+		req, want := request(t, "POST", "https://example.test:"+port), answer{proto: "HTTP/1.1", status: 421}
+		var opened atomic.Int32
+		if oneShot {
+			req.Body, want.proto = once("only once", &opened), "HTTP/3.0"
+		}
+		if r := within(t, "the request", start(t, e, req)); r != want || oneShot != (byTCP.Load() == 0) {
+			t.Errorf("%+v, %d requests by TCP", r, byTCP.Load())
+		}
+		if ev, failed := told.last(auto.Failed); failed {
+			t.Errorf("marked as broken: %+v", ev)
+		}
+	}
+}
+
+// TestOtherHost: an alternative on another host serves if it proves to be the
+// origin.
+func TestOtherHost(t *testing.T) {
 	o := newOrigin(t)
-	a := serveQUIC(t, "example.test", "0", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(421) })
-	o.tell(`h3=":` + a.Port + `"`)
+	a := serveQUIC(t, "example.test", "0", echo)
+	o.tell(`h3="alternative.test:` + a.Port + `"`)
 	e, told := newEngine(t, auto.Config{HeadStart: long})
 	wantProto(t, e, told, o.URL, "HTTP/1.1", auto.NoAlternative)
-	o.tell("")
-	wantProto(t, e, told, o.URL, "HTTP/1.1", auto.Misdirected)
-	wantProto(t, e, told, o.URL, "HTTP/1.1", auto.NoAlternative)
+	wantProto(t, e, told, o.URL, "HTTP/3.0", auto.Won)
+	r := within(t, "the request", a.seen)
+	if r.Header.Get("Alt-Used") != "alternative.test:"+a.Port || r.TLS.ServerName != "example.test" {
+		t.Errorf("Alt-Used %q, server name %q", r.Header.Get("Alt-Used"), r.TLS.ServerName)
+	}
+}
+
+// TestSpeaksOfAnother: what a response says for another server is not learnt.
+func TestSpeaksOfAnother(t *testing.T) {
+	o := newOrigin(t)
+	o.tell(`h3=":1"`)
+	e, told := newEngine(t, auto.Config{HeadStart: -1})
+	req := request(t, "GET", o.URL)
+	req.Header.Set("Host", "other.test")
+	send(t, e, req)
+	if ev, learnt := told.last(auto.Learned); learnt {
+		t.Errorf("%+v", ev)
+	}
+	req = request(t, "GET", o.URL)
+	req.Header.Set("Host", "Example.test:"+o.Port)
+	send(t, e, req)
+	told.await(t, auto.Learned, 1)
 }
 
 func TestBadFieldIsIgnored(t *testing.T) {

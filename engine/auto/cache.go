@@ -17,6 +17,7 @@ type cache struct {
 	mu      sync.Mutex // guards what follows
 	origins map[string]*entry
 	broken  map[route]*mark
+	lost    map[route]struct{} // whose last request lost its connection
 	clock   uint64
 }
 
@@ -35,7 +36,8 @@ type mark struct {
 }
 
 func newCache(limit int, pause, longest time.Duration) *cache {
-	return &cache{limit: limit, pause: pause, longest: longest, origins: make(map[string]*entry), broken: make(map[route]*mark)}
+	return &cache{limit: limit, pause: pause, longest: longest, origins: make(map[string]*entry), broken: make(map[route]*mark),
+		lost: make(map[route]struct{})}
 }
 
 // lookup returns the authorities that hold for origin at now.
@@ -163,13 +165,30 @@ func (c *cache) evictBroken() {
 	delete(c.broken, first)
 }
 
-// work takes r's mark away, and reports whether there was one.
+// work notes that a request by r has worked: it takes r's mark away, and reports
+// whether there was one.
 func (c *cache) work(r route) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, was := c.broken[r]
 	delete(c.broken, r)
+	delete(c.lost, r)
 	return was
+}
+
+// lose notes that a request by r has lost its connection, and reports whether the
+// one before has, too.
+func (c *cache) lose(r route) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, again := c.lost[r]; again {
+		return true
+	}
+	if len(c.lost) >= c.limit {
+		clear(c.lost)
+	}
+	c.lost[r] = struct{}{}
+	return false
 }
 
 // networkChanged forgets what held for the old network.
@@ -177,6 +196,7 @@ func (c *cache) networkChanged() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.broken)
+	clear(c.lost)
 	for origin, e := range c.origins {
 		e.alternatives = slices.DeleteFunc(e.alternatives, func(a Alternative) bool { return !a.Persist })
 		if len(e.alternatives) == 0 {

@@ -27,17 +27,21 @@ type Config struct {
 	// Resolver looks up HTTPS records (RFC 9460), which tell of HTTP/3 before the
 	// first response; nil = nobody does. See [DNS].
 	Resolver Resolver
-	// DNSWait is how long the first request to an origin waits for the Resolver;
-	// 0 = 50 ms, negative = not at all. What comes later is for later requests.
+	// DNSWait is how long after its beginning a lookup is waited for, if nothing is
+	// known from an earlier one; 0 = 50 ms, negative = not at all. What comes later
+	// is for later requests.
 	DNSWait time.Duration
 
-	// HeadStart is how long a request waits for the QUIC handshake before it goes
-	// by TCP; 0 = 300 ms, negative = not at all. The handshake then goes on in the
-	// background, for later requests. It is not given to an alternative that
-	// failed the last time.
+	// HeadStart is how long a request waits for the QUIC handshake before TCP
+	// connects, too; 0 = 300 ms, negative = not at all. From then on the request
+	// goes by what is connected first; a handshake that comes later is for later
+	// requests. There is no head start where TCP has a connection to the origin, nor
+	// for an alternative that failed the last time. It is no longer than
+	// Timeouts.Connect, which for TCP counts from when TCP begins.
 	HeadStart time.Duration
 	// BrokenFor is how long an alternative that failed is not tried; 0 = 5 min.
-	// With each further failure the time doubles, up to LongestBroken; 0 = 48 h.
+	// With each further failure, until a request has gone by it, the time doubles, up
+	// to LongestBroken; 0 = 48 h.
 	BrokenFor, LongestBroken time.Duration
 
 	// MaxOrigins bounds the origins that are remembered; 0 = 1,000.
@@ -48,7 +52,7 @@ type Config struct {
 
 	// OnEvent is told why an engine was chosen, and what the engine learns. It
 	// runs on the goroutines of requests and of the engine, also in parallel, and
-	// must not block; nil = nobody is told.
+	// must neither block nor close the engine; nil = nobody is told.
 	OnEvent func(Event)
 }
 
@@ -68,7 +72,8 @@ func (Config) Name() string { return name }
 
 // NewEngine makes an engine and loads what Storage has; that this fails is an
 // Event. Go, of shared and of TCP, is *engine.UnsupportedError. With Dial, or with
-// TLS.MaxVersion below TLS 1.3, all requests go by TCP. MaxConnections and MaxConcurrent hold for each of the two engines.
+// TLS.MaxVersion below TLS 1.3, all requests go by TCP. MaxConnections and
+// MaxConcurrent hold for each of the two engines.
 func (c Config) NewEngine(shared engine.Config) (engine.Engine, error) {
 	e, err := c.New(shared)
 	if err != nil {
@@ -83,10 +88,7 @@ func (c Config) New(shared engine.Config) (*Engine, error) {
 		return nil, &engine.UnsupportedError{Engine: name, Capability: engine.CustomGo, Detail: "quic-go starts its goroutines itself"}
 	}
 	c = c.complete()
-	tcp, err := c.TCP.NewEngine(shared)
-	if err != nil {
-		return nil, err
-	}
+	tcp := c.TCP.New(shared)
 	shared = c.common(shared)
 	e := &Engine{config: c, tcp: tcp, attempts: make(map[route]*attempt), suspects: make(map[string]suspicion),
 		timeouts: shared.Timeouts, proxies: []engine.ProxyFunc{shared.Proxy},
@@ -108,10 +110,13 @@ func (c Config) New(shared engine.Config) (*Engine, error) {
 		if quic.Hosts == nil {
 			quic.Hosts = c.TCP.Hosts
 		}
-		if e.h3, err = quic.New(shared); err != nil {
+		h3, err := quic.New(shared)
+		if err != nil {
+			e.cancel()
 			tcp.Close()
 			return nil, err
 		}
+		e.h3 = h3
 	}
 	e.unverified = unverified(first(c.HTTP3.TLS, shared.TLS))
 	if c.Storage != nil {

@@ -35,7 +35,7 @@ const (
 
 // LookupHTTPS asks for the HTTPS records of name. Records with a mandatory
 // parameter other than alpn, no-default-alpn, port and the hints are left out
-// (RFC 9460 §8).
+// (RFC 9460 §8); one that is malformed spoils all (§2.2).
 func (d DNS) LookupHTTPS(ctx context.Context, name string) ([]Record, error) {
 	if d.Server == "" {
 		return nil, errors.New("auto: DNS.Server is empty: set it to the host:port of a name server")
@@ -200,7 +200,11 @@ func readAnswer(answer []byte, name string) ([]Record, error) {
 			if err != nil {
 				return nil, err
 			}
-			if record, ok := fromWire(&r.SVCBResource); ok {
+			record, ok, err := fromWire(&r.SVCBResource)
+			if err != nil {
+				return nil, err // of all records (RFC 9460 §2.2)
+			}
+			if ok {
 				record.TTL = max(min(ttl, life), time.Second)
 				if record.Target == "." && record.Priority > 0 {
 					record.Target = owner // which may not be the name that was asked for
@@ -221,56 +225,78 @@ var understood = map[dnsmessage.SVCParamKey]bool{
 	dnsmessage.SVCParamIPv4Hint: true, dnsmessage.SVCParamIPv6Hint: true,
 }
 
-// fromWire makes a Record; ok is false if it is malformed or wants more than is
-// understood.
-func fromWire(r *dnsmessage.SVCBResource) (record Record, ok bool) {
+// fromWire makes a Record; ok is false if it wants more than is understood. The
+// error is that of a malformed one.
+func fromWire(r *dnsmessage.SVCBResource) (record Record, ok bool, err error) {
 	record = Record{Priority: r.Priority, Target: r.Target.String()}
 	if r.Priority == 0 {
-		return record, true // parameters of aliases are ignored (RFC 9460 §2.4.2)
+		return record, true, nil // parameters of aliases are ignored (RFC 9460 §2.4.2)
 	}
 	has := make(map[dnsmessage.SVCParamKey]bool, len(r.Params))
 	for _, p := range r.Params {
 		has[p.Key] = true
 	}
+	ok = true
 	for _, p := range r.Params {
-		v := p.Value
+		good, v := true, p.Value
 		switch p.Key {
 		case dnsmessage.SVCParamMandatory:
-			if len(v) == 0 || len(v)%2 != 0 {
-				return record, false
-			}
-			for ; len(v) > 0; v = v[2:] {
-				if key := dnsmessage.SVCParamKey(binary.BigEndian.Uint16(v)); !understood[key] || !has[key] {
-					return record, false
-				}
-			}
+			var all bool
+			all, good = readMandatory(v, has)
+			ok = ok && all
 		case dnsmessage.SVCParamALPN:
-			for len(v) > 0 {
-				n := int(v[0])
-				if n == 0 || 1+n > len(v) {
-					return record, false
-				}
-				record.ALPN = append(record.ALPN, string(v[1:1+n]))
-				v = v[1+n:]
-			}
+			record.ALPN, good = readALPN(v)
+		case dnsmessage.SVCParamNoDefaultALPN:
+			good = len(v) == 0 && has[dnsmessage.SVCParamALPN]
 		case dnsmessage.SVCParamPort:
-			if len(v) != 2 {
-				return record, false
+			if good = len(v) == 2; good {
+				record.Port = binary.BigEndian.Uint16(v)
 			}
-			record.Port = binary.BigEndian.Uint16(v)
 		case dnsmessage.SVCParamIPv4Hint, dnsmessage.SVCParamIPv6Hint:
 			size := 4
 			if p.Key == dnsmessage.SVCParamIPv6Hint {
 				size = 16
 			}
-			if len(v) == 0 || len(v)%size != 0 {
-				return record, false
-			}
-			for ; len(v) > 0; v = v[size:] {
+			good = len(v) > 0 && len(v)%size == 0
+			for ; good && len(v) > 0; v = v[size:] {
 				addr, _ := netip.AddrFromSlice(v[:size])
 				record.Hints = append(record.Hints, addr)
 			}
 		}
+		if !good {
+			return Record{}, false, fmt.Errorf("malformed record: the parameter %v has the value %q", p.Key, shorten(string(p.Value)))
+		}
 	}
-	return record, true
+	return record, ok, nil
+}
+
+// readMandatory reads the list of mandatory keys (RFC 9460 §8); all tells that all
+// are understood. Each must be there, once and in order.
+func readMandatory(v []byte, has map[dnsmessage.SVCParamKey]bool) (all, good bool) {
+	if len(v) == 0 || len(v)%2 != 0 {
+		return false, false
+	}
+	all = true
+	last := dnsmessage.SVCParamMandatory
+	for ; len(v) > 0; v = v[2:] {
+		key := dnsmessage.SVCParamKey(binary.BigEndian.Uint16(v))
+		if key <= last || !has[key] {
+			return false, false
+		}
+		all, last = all && understood[key], key
+	}
+	return all, true
+}
+
+// readALPN reads a list of protocols, at least one (RFC 9460 §7.1.1).
+func readALPN(v []byte) (protocols []string, good bool) {
+	for len(v) > 0 {
+		n := int(v[0])
+		if n == 0 || 1+n > len(v) {
+			return nil, false
+		}
+		protocols = append(protocols, string(v[1:1+n]))
+		v = v[1+n:]
+	}
+	return protocols, len(protocols) > 0
 }

@@ -118,6 +118,11 @@ func param(key dnsmessage.SVCParamKey, value string) dnsmessage.SVCParam {
 	return dnsmessage.SVCParam{Key: key, Value: []byte(value)}
 }
 
+// malformed is a record that is, and one that is not.
+func malformed(params ...dnsmessage.SVCParam) []dnsmessage.Resource {
+	return []dnsmessage.Resource{rr("a.test.", ".", 1, 300, params...), rr("a.test.", "b.test.", 2, 300, param(dnsmessage.SVCParamALPN, "\x02h3"))}
+}
+
 func TestDNS(t *testing.T) {
 	alpn := param(dnsmessage.SVCParamALPN, "\x02h2\x02h3")
 	cname := dnsmessage.Resource{
@@ -138,10 +143,18 @@ func TestDNS(t *testing.T) {
 		{name: "by CNAME", answers: []dnsmessage.Resource{cname, rr("b.test.", ".", 1, 300, alpn)},
 			want: []auto.Record{{Priority: 1, Target: "b.test.", ALPN: []string{"h2", "h3"}, TTL: 20 * time.Second}}},
 		{name: "of somebody else", answers: []dnsmessage.Resource{rr("x.test.", ".", 1, 300, alpn)}},
-		{name: "unknown mandatory", answers: []dnsmessage.Resource{rr("a.test.", ".", 1, 300, param(dnsmessage.SVCParamMandatory, "\x00\x63"), alpn)}},
-		{name: "mandatory, but absent", answers: []dnsmessage.Resource{rr("a.test.", ".", 1, 300, param(dnsmessage.SVCParamMandatory, "\x00\x03"), alpn)}},
-		{name: "malformed", answers: []dnsmessage.Resource{rr("a.test.", ".", 1, 300, param(dnsmessage.SVCParamALPN, "\x09h3")), rr("a.test.", ".", 1, 300, param(dnsmessage.SVCParamPort, "\x01")),
-			rr("a.test.", ".", 1, 300, param(dnsmessage.SVCParamIPv6Hint, "\x01"))}},
+		{name: "unknown mandatory", answers: []dnsmessage.Resource{
+			rr("a.test.", ".", 1, 300, param(dnsmessage.SVCParamMandatory, "\x00\x63"), alpn, param(0x63, "")), rr("a.test.", "b.test.", 2, 300, alpn)},
+			want: []auto.Record{{Priority: 2, Target: "b.test.", ALPN: []string{"h2", "h3"}, TTL: 5 * time.Minute}}},
+		{name: "mandatory, but absent", answers: malformed(param(dnsmessage.SVCParamMandatory, "\x00\x03"), alpn), fails: "Mandatory"},
+		{name: "mandatory twice", answers: malformed(param(dnsmessage.SVCParamMandatory, "\x00\x01\x00\x01"), alpn), fails: "Mandatory"},
+		{name: "mandatory itself", answers: malformed(param(dnsmessage.SVCParamMandatory, "\x00\x00"), alpn), fails: "Mandatory"},
+		{name: "half a key", answers: malformed(param(dnsmessage.SVCParamMandatory, "\x00"), alpn), fails: "Mandatory"},
+		{name: "ALPN cut off", answers: malformed(param(dnsmessage.SVCParamALPN, "\x09h3")), fails: "ALPN"},
+		{name: "no ALPN", answers: malformed(param(dnsmessage.SVCParamALPN, "")), fails: "ALPN"},
+		{name: "no protocol at all", answers: malformed(param(dnsmessage.SVCParamNoDefaultALPN, "")), fails: "NoDefaultALPN"},
+		{name: "half a port", answers: malformed(param(dnsmessage.SVCParamPort, "\x01")), fails: "Port"},
+		{name: "part of an address", answers: malformed(param(dnsmessage.SVCParamIPv6Hint, "\x01")), fails: "IPv6Hint"},
 		{name: "no such name", rcode: dnsmessage.RCodeNameError},
 		{name: "none"},
 		{name: "failure", rcode: dnsmessage.RCodeServerFailure, fails: "ServerFailure"},

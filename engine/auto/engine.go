@@ -2,11 +2,12 @@
 // its engine for TCP speaks, HTTP/2 and HTTP/1.1, as browsers do.
 //
 // That an origin has HTTP/3 is learnt from its responses (Alt-Svc, RFC 7838) and
-// from DNS (HTTPS records, RFC 9460, by a [Resolver]). Before the first request
-// that might use it, a QUIC handshake begins; if it is complete within its head
-// start the request goes by HTTP/3, else by TCP, while the handshake goes on for
-// those that follow. Handshakes race, requests never do: each is sent once, so
-// that a body which can be read only once is safe.
+// from DNS (HTTPS records, RFC 9460, by a [Resolver]). With the first request that
+// might use it, a QUIC handshake begins, and has a head start before TCP connects.
+// Where TCP is connected already the request takes that connection, and the
+// handshake is for those that follow. Connections race, requests never do: who is
+// ready first carries the request, and it is sent once, so that a body which can be
+// read only once is safe.
 //
 // An alternative whose handshake fails, while TCP works, is broken for five
 // minutes, and for twice as long each further time; it is then tried in the
@@ -29,8 +30,8 @@ import (
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/engine/cio"
 	"github.com/godwit-go/godwit/engine/http3"
-	"github.com/godwit-go/godwit/internal/ctxerr"
 	"github.com/godwit-go/godwit/internal/envproxy"
 )
 
@@ -40,7 +41,7 @@ const name = "auto"
 // concurrent use.
 type Engine struct {
 	config     Config // complete
-	tcp        engine.Engine
+	tcp        *cio.Engine
 	h3         *http3.Engine      // nil = there is none
 	proxies    []engine.ProxyFunc // each may be nil: the environment's
 	unverified bool
@@ -78,8 +79,8 @@ func (e *Engine) Capabilities() engine.Capabilities {
 }
 
 // Close refuses new requests with ErrClosed, closes idle connections at once and
-// others when their exchange ends, and saves what is to be saved. It returns the
-// error of the last save.
+// others when their exchange ends, and saves what is to be saved; what responses
+// tell that come later is not. It returns the error of the last save.
 func (e *Engine) Close() error {
 	e.closed.Store(true)
 	e.cancel()
@@ -92,10 +93,16 @@ func (e *Engine) Close() error {
 
 // NetworkChanged is for programs that know that the network has changed: what was
 // broken on the old one is tried again, and alternatives go that their origins
-// have not said persist (RFC 7838 §2.2).
+// have not said persist (RFC 7838 §2.2). Handshakes that are under way are given
+// up, and idle connections closed.
 func (e *Engine) NetworkChanged() {
+	e.abandon()
 	e.cache.networkChanged()
 	e.services.forget()
+	e.tcp.CloseIdle()
+	if e.h3 != nil {
+		e.h3.CloseIdle()
+	}
 	e.save()
 }
 
@@ -115,38 +122,29 @@ func (e *Engine) Execute(ctx context.Context, req *engine.Request) (*engine.Resp
 		return nil, err
 	}
 	e.tell(c.event())
-	if c.protocol == HTTP3 {
-		resp, again, err := e.byHTTP3(ctx, req, c)
-		if again == "" {
+	if c.protocol == TCP {
+		resp, err := e.byTCP(ctx, req, &c)
+		if c.protocol == TCP {
 			return resp, err
 		}
-		c = choice{origin: c.origin, protocol: TCP, reason: again, err: err}
 		e.tell(c.event())
 	}
-	resp, err := e.byTCP(ctx, req, c)
-	if err != nil && e.rescue(ctx, req, &c, err) {
-		e.tell(c.event())
-		if late, again, lateErr := e.byHTTP3(ctx, req, c); again == "" {
-			return late, lateErr
-		}
+	resp, again, err := e.byHTTP3(ctx, req, c)
+	switch {
+	case again == "":
+		return resp, err
+	case c.reason == Rescued && again == Repeated:
+		return nil, err
+	case c.reason == Rescued:
+		return nil, c.err // TCP was tried
+	}
+	c = choice{origin: c.origin, protocol: TCP, route: c.route, reason: again, err: err}
+	e.tell(c.event())
+	resp, err = e.byTCP(ctx, req, &c)
+	if o, ok := errors.AsType[*engine.OpError](err); ok && again == Repeated && !o.Sent {
+		err = &engine.OpError{Op: o.Op, Err: o.Err, Sent: true} // by HTTP/3
 	}
 	return resp, err
-}
-
-// choice is how a request goes, and why.
-type choice struct {
-	origin   string
-	protocol string
-	route    route // by HTTP/3, or what was tried
-	reason   Reason
-	attempts []*attempt // whose failure counts when TCP works
-	begun    time.Time
-	excluded bool // TCP tells nothing of the way to the origin
-	err      error
-}
-
-func (c *choice) event() Event {
-	return Event{Kind: Chosen, Origin: c.origin, Authority: c.route.authority, Protocol: c.protocol, Reason: c.reason, Err: c.err}
 }
 
 // byHTTP3 sends req by HTTP/3. If it is to be sent by TCP instead, again says why.
@@ -168,8 +166,14 @@ func (e *Engine) byHTTP3(ctx context.Context, req *engine.Request, c choice) (re
 	} else {
 		resp, err = e.h3.ExecuteConnected(ctx, sent, at)
 	}
-	if o, ok := errors.AsType[*engine.OpError](err); ok && errors.Is(err, http3.ErrNotConnected) && !o.Sent {
-		return nil, Unsent, err
+	if o, ok := errors.AsType[*engine.OpError](err); ok && errors.Is(err, http3.ErrNotConnected) {
+		if !o.Sent {
+			return nil, Unsent, err
+		}
+		if e.cache.lose(c.route) { // once it may have been dead for long
+			e.suspect(c.route, err)
+		}
+		return nil, Repeated, err // else the error would be what became of the connection
 	}
 	if err != nil {
 		if e.blame(err) {
@@ -184,10 +188,13 @@ func (e *Engine) byHTTP3(ctx context.Context, req *engine.Request, c choice) (re
 		e.tell(Event{Kind: Recovered, Origin: c.origin, Authority: c.route.authority})
 		e.save()
 	}
-	if resp.Status == 421 {
+	if resp.Status == misdirected {
 		e.services.drop(c.route)
 		if e.cache.drop(c.route) {
 			e.save()
+		}
+		if !elsewhere(req) {
+			e.suspect(c.route, errMisdirected) // or it would be learnt anew, and asked in vain each time
 		}
 		if repeatable { // RFC 7838 §6, RFC 9110 §15.5.20
 			resp.Body.Close()
@@ -221,21 +228,53 @@ func connecting(op engine.Op) bool {
 	return op == engine.OpDNS || op == engine.OpConnect || op == engine.OpTLS
 }
 
-// byTCP sends req by the engine for TCP. That it works is what makes a failed
-// alternative a broken one: else it may be the network, and the suspicion ends.
-func (e *Engine) byTCP(ctx context.Context, req *engine.Request, c choice) (*engine.Response, error) {
-	resp, err := e.tcp.Execute(ctx, req)
-	if err != nil {
+// byTCP sends req by the engine for TCP; if a handshake that is under way turns out
+// to be quicker, c becomes a choice of HTTP/3, and nothing was sent.
+//
+// That TCP works is what makes a failed alternative a broken one: else it may be
+// the network, and the suspicion ends.
+func (e *Engine) byTCP(ctx context.Context, req *engine.Request, c *choice) (*engine.Response, error) {
+	resp, err := e.raced(ctx, req, c)
+	switch {
+	case c.protocol != TCP:
+		return nil, nil
+	case err != nil:
 		if !c.excluded && e.blame(err) {
 			e.acquit(c.origin)
 		}
 		return nil, wrapName(err)
-	}
-	if !c.excluded {
-		e.tcpWorks(c)
+	case !c.excluded:
+		e.tcpWorks(c, resp.Status)
 	}
 	e.learn(req, resp, c.origin)
 	return resp, nil
+}
+
+const misdirected = 421
+
+var errMisdirected = errors.New("it answered 421 Misdirected Request, and the origin itself did not")
+
+// raced sends req by the engine for TCP, in a race with the attempts of c.
+func (e *Engine) raced(ctx context.Context, req *engine.Request, c *choice) (*engine.Response, error) {
+	r := newRace(ctx, c.attempts)
+	if r == nil {
+		return e.tcp.Execute(ctx, req)
+	}
+	defer r.end()
+	resp, err := e.tcp.Execute(r, r.entry(req))
+	if err == nil {
+		r.connected.Store(true)
+		return resp, nil
+	}
+	a, reason, err := e.outcome(r, req, c.begun, err)
+	if a == nil {
+		return nil, err
+	}
+	c.protocol, c.reason, c.route, c.err = HTTP3, reason, a.route, nil
+	if err != nil {
+		c.err = wrapName(err)
+	}
+	return nil, nil
 }
 
 // wrapName names this engine in what the engines below cannot do.
@@ -254,7 +293,7 @@ func wrapName(err error) error {
 
 // learn reads Alt-Svc of a response that came from the origin itself, by TLS.
 func (e *Engine) learn(req *engine.Request, resp *engine.Response, origin string) {
-	if e.h3 == nil || req.URL.Scheme != "https" || resp.Status == 421 || resp.Conn == nil || resp.Conn.TLS == nil {
+	if e.h3 == nil || req.URL.Scheme != "https" || resp.Status == misdirected || elsewhere(req) || resp.Conn == nil || resp.Conn.TLS == nil {
 		return
 	}
 	values := resp.Header.Values("Alt-Svc")
@@ -269,7 +308,7 @@ func (e *Engine) learn(req *engine.Request, resp *engine.Response, origin string
 		return
 	}
 	if e.unverified {
-		found = onHost(found, host)
+		found = slices.DeleteFunc(found, func(a Alternative) bool { return !onHost(a.Authority, host) })
 	}
 	found = slices.DeleteFunc(found, func(a Alternative) bool { return !now.Before(a.Expires) }) // "ma=0"
 	if !e.cache.store(origin, found, now) {
@@ -284,15 +323,11 @@ func (e *Engine) learn(req *engine.Request, resp *engine.Response, origin string
 	}
 }
 
-// onHost keeps the alternatives that are on the origin's own host.
-func onHost(all []Alternative, host string) []Alternative {
-	var kept []Alternative
-	for _, a := range all {
-		if h, _, err := net.SplitHostPort(a.Authority); err == nil && h == host {
-			kept = append(kept, a)
-		}
-	}
-	return kept
+// elsewhere reports whether req asks another server than its URL names: what the
+// answer says is not about that.
+func elsewhere(req *engine.Request) bool {
+	host := req.Header.Get("Host")
+	return req.UnixSocket != "" || host != "" && !strings.EqualFold(host, req.URL.Host)
 }
 
 // proxied reports whether a proxy is configured for req, or whether that cannot
@@ -317,10 +352,4 @@ func (e *Engine) proxied(req *engine.Request) bool {
 // hostPort returns u's host in lower case with a port.
 func hostPort(u *url.URL) string {
 	return net.JoinHostPort(strings.ToLower(u.Hostname()), first(u.Port(), "443"))
-}
-
-// ended makes the error of a request whose context ended while it waited for a
-// handshake.
-func ended(ctx context.Context) error {
-	return &engine.OpError{Op: engine.OpConnect, Err: ctxerr.Of(ctx)}
 }

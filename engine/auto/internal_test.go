@@ -1,13 +1,19 @@
 package auto
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/quic-go/quic-go"
+
+	"github.com/godwit-go/godwit/engine"
 )
 
 func TestParseAltSvc(t *testing.T) {
@@ -182,5 +188,148 @@ func TestRestore(t *testing.T) {
 	c.networkChanged()
 	if s := c.snapshot(now); len(s.Services)+len(s.Broken) > 0 {
 		t.Errorf("after a change of the network: %+v", s)
+	}
+}
+
+// TestBlame: what speaks against an alternative.
+func TestBlame(t *testing.T) {
+	op := func(op engine.Op, err error) error { return &engine.OpError{Op: op, Err: err} }
+	for _, row := range []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"nothing", nil, false},
+		{"no such host", op(engine.OpDNS, errors.New("no such host")), true},
+		{"port closed", op(engine.OpConnect, syscall.ECONNREFUSED), true},
+		{"silence", op(engine.OpConnect, &engine.TimeoutError{Kind: engine.KindConnect}), true},
+		{"certificate", op(engine.OpTLS, errors.New("unknown authority")), true},
+		{"broken protocol", op(engine.OpReceive, &engine.ProtocolError{Reason: "nonsense"}), true},
+		{"connection lost", op(engine.OpReceive, &quic.IdleTimeoutError{}), true},
+		{"orderly end", op(engine.OpReceive, &quic.ApplicationError{ErrorCode: 0x100}), false},
+		{"bound of connections", op(engine.OpPool, &engine.TimeoutError{Kind: engine.KindPool}), false},
+		{"bound of connections, in a handshake", op(engine.OpConnect, &engine.TimeoutError{Kind: engine.KindPool}), false},
+		{"slow server", op(engine.OpReceive, &engine.TimeoutError{Kind: engine.KindHeader}), false},
+		{"the request's time", op(engine.OpConnect, &engine.TimeoutError{Kind: engine.KindRequest}), false},
+		{"cancelled", op(engine.OpConnect, context.Canceled), false},
+		{"the caller's deadline", op(engine.OpConnect, context.DeadlineExceeded), false},
+		{"cancelled, with a reason", op(engine.OpTLS, fmt.Errorf("%w: %w", context.Canceled, errors.New("own"))), false},
+		{"closed", op(engine.OpConnect, engine.ErrClosed), false},
+		{"bad request", op(engine.OpBuild, errors.New("no host")), false},
+		{"body", op(engine.OpSend, errors.New("the file is gone")), false},
+		{"of no phase", errors.New("anything"), false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			if got := (&Engine{}).blame(row.err); got != row.want {
+				t.Errorf("%v, want %v", got, row.want)
+			}
+		})
+	}
+}
+
+// TestRaceContext: until there is a connection the context ends with the first
+// handshake that is complete; then it is the caller's.
+func TestRaceContext(t *testing.T) {
+	type key struct{}
+	begin := func(t *testing.T) (caller context.Context, cancel context.CancelCauseFunc, a, b *attempt, r *race) {
+		caller, cancel = context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))
+		a, b = &attempt{}, &attempt{}
+		a.over, a.end = context.WithCancel(t.Context())
+		b.over, b.end = context.WithCancel(t.Context())
+		return caller, cancel, a, b, newRace(caller, []*attempt{a, b})
+	}
+	t.Run("a handshake fails, another one wins", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, cancel, a, b, r := begin(t)
+			defer cancel(nil)
+			defer r.end()
+			child, stop := context.WithTimeout(r, time.Hour)
+			defer stop()
+			a.err = errors.New("failed")
+			a.end()
+			synctest.Wait()
+			if child.Err() != nil || r.Err() != nil {
+				t.Fatalf("%v, %v", child.Err(), r.Err())
+			}
+			b.end()
+			synctest.Wait()
+			if child.Err() == nil || context.Cause(child) != errOvertaken || r.winner.Load() != b {
+				t.Errorf("%v, %v", child.Err(), context.Cause(child))
+			}
+		})
+	})
+	t.Run("TCP has a connection", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			caller, cancel, a, b, r := begin(t)
+			var told bool
+			entry := r.entry(&engine.Request{Trace: &engine.Trace{GotConn: func(engine.GotConn) { told = true }}})
+			entry.Trace.GotConn(engine.GotConn{})
+			token := r.AddAborter(aborted(func(error) { t.Error("aborted") }))
+			child, stop := context.WithCancel(r)
+			defer stop()
+			a.end()
+			b.end()
+			synctest.Wait()
+			r.end()
+			if child.Err() != nil || r.Err() != nil || r.Done() != caller.Done() || r.Value(key{}) != "value" || !told {
+				t.Errorf("%v, %v, %v", child.Err(), r.Err(), told)
+			}
+			if !r.RemoveAborter(token) {
+				t.Error("the aborter was called")
+			}
+			causes := make(chan error, 1)
+			r.AddAborter(aborted(func(cause error) { causes <- cause }))
+			own := errors.New("own")
+			cancel(own)
+			synctest.Wait()
+			if child.Err() == nil || context.Cause(r) != own || len(causes) != 1 || <-causes != own {
+				t.Errorf("%v, %v", child.Err(), context.Cause(r))
+			}
+			if r.RemoveAborter(r.AddAborter(aborted(func(error) { causes <- nil }))) || len(causes) != 1 {
+				t.Error("too late to register")
+			}
+		})
+	})
+	t.Run("all have failed before", func(t *testing.T) {
+		_, cancel, a, b, r := begin(t)
+		defer cancel(nil)
+		r.end()
+		a.err, b.err = errors.New("failed"), errors.New("failed")
+		a.end()
+		b.end()
+		if newRace(t.Context(), []*attempt{a, b}) != nil {
+			t.Error("there is nothing to race with")
+		}
+	})
+}
+
+type aborted func(cause error)
+
+func (f aborted) Abort(cause error) { f(cause) }
+
+// TestServicesAreBounded: lookups of many origins, running or not.
+func TestServicesAreBounded(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	s := services{limit: 3, known: make(map[string]*lookup), resolver: ResolverFunc(func(context.Context, string) ([]Record, error) {
+		<-release
+		return nil, nil
+	})}
+	for i := range 10 {
+		s.of(t.Context(), fmt.Sprintf("o%d.test:443", i))
+		if len(s.known) > 3 {
+			t.Fatalf("%d lookups are kept", len(s.known))
+		}
+	}
+}
+
+// TestSuspectsAreBounded: one for each origin, and no more than that of origins.
+func TestSuspectsAreBounded(t *testing.T) {
+	e := &Engine{config: Config{MaxOrigins: 3}, suspects: make(map[string]suspicion)}
+	for i := range 10 {
+		e.suspect(route{fmt.Sprintf("o%d.test:443", i), "a.test:1"}, errors.New("failed"))
+		if len(e.suspects) > 3 {
+			t.Fatalf("%d suspects", len(e.suspects))
+		}
 	}
 }

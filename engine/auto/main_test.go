@@ -2,14 +2,8 @@ package auto_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -25,61 +19,18 @@ import (
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/auto"
 	"github.com/godwit-go/godwit/internal/leakcheck"
+	"github.com/godwit-go/godwit/internal/testpeer"
 )
 
 func TestMain(m *testing.M) { leakcheck.Main(m) }
 
-const patience = 10 * time.Second
+// patience bounds what should take no time at all.
+const patience = testpeer.Patience
 
-// authority is a CA made for the tests.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pool *x509.CertPool
-}
-
-func sign(template, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*ecdsa.PrivateKey, *x509.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	if parent == nil {
-		parent, parentKey = template, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, parentKey)
-	if err != nil {
-		return nil, nil, err
-	}
-	cert, err := x509.ParseCertificate(der)
-	return key, cert, err
-}
-
-var ca = sync.OnceValue(func() *authority {
-	key, cert, err := sign(&x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "auto test CA"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}, nil, nil)
-	if err != nil {
-		panic(err)
-	}
-	a := &authority{cert: cert, key: key, pool: x509.NewCertPool()}
-	a.pool.AddCert(cert)
-	return a
-})
-
-// issue makes a certificate for names.
-func (a *authority) issue(t testing.TB, names ...string) *tls.Config {
+// issue makes a server's configuration for names.
+func issue(t testing.TB, names ...string) *tls.Config {
 	t.Helper()
-	key, cert, err := sign(&x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}, a.cert, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}}}
+	return &tls.Config{Certificates: []tls.Certificate{testpeer.CA(t).Issue(t, names...)}}
 }
 
 // origin is https://example.test, which has HTTP/1.1 over TCP.
@@ -111,7 +62,7 @@ func newOrigin(t testing.TB) *origin {
 		note(o.seen, r)
 		echo(w, r)
 	}))
-	s.TLS = ca().issue(t, "example.test")
+	s.TLS = issue(t, "example.test")
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	_, o.Port, _ = net.SplitHostPort(s.Listener.Addr().String())
@@ -155,17 +106,10 @@ type connKey struct{}
 // loopback address; "0" = any.
 func serveQUIC(t testing.TB, name, port string, h http.HandlerFunc) *alternative {
 	t.Helper()
-	addr, err := net.ResolveUDPAddr("udp4", "127.0.0.1:"+port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket, err := net.ListenUDP("udp4", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	socket := testpeer.ListenUDP(t, port)
 	a := &alternative{seen: make(chan *http.Request, 100)}
 	_, a.Port, _ = net.SplitHostPort(socket.LocalAddr().String())
-	s := &h3.Server{TLSConfig: ca().issue(t, name), QUICConfig: &quic.Config{}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := &h3.Server{TLSConfig: issue(t, name), QUICConfig: &quic.Config{}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		note(a.seen, r)
 		h(w, r)
 	})}
@@ -186,26 +130,13 @@ func serveQUIC(t testing.TB, name, port string, h http.HandlerFunc) *alternative
 }
 
 // silent returns a port where packets are received and never answered.
-func silent(t testing.TB) string {
-	t.Helper()
-	socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { socket.Close() })
-	_, port, _ := net.SplitHostPort(socket.LocalAddr().String())
-	return port
-}
+func silent(t testing.TB) string { return portOf(testpeer.SilentUDP(t)) }
 
 // refusing returns a port where nothing listens.
-func refusing(t testing.TB) string {
-	t.Helper()
-	socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
-	_, port, _ := net.SplitHostPort(socket.LocalAddr().String())
+func refusing(t testing.TB) string { return portOf(testpeer.ClosedUDP(t)) }
+
+func portOf(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
 	return port
 }
 
@@ -241,37 +172,51 @@ func (e *events) last(kind auto.Kind) (ev auto.Event, ok bool) {
 // await waits for an event of a kind, at least the nth.
 func (e *events) await(t testing.TB, kind auto.Kind, n int) auto.Event {
 	t.Helper()
+	return e.awaitNth(t, string(kind), n, func(ev auto.Event) bool { return ev.Kind == kind })
+}
+
+// chosen waits until a request goes for a reason.
+func (e *events) chosen(t testing.TB, reason auto.Reason) auto.Event {
+	t.Helper()
+	return e.awaitNth(t, string(reason), 1, func(ev auto.Event) bool { return ev.Kind == auto.Chosen && ev.Reason == reason })
+}
+
+func (e *events) awaitNth(t testing.TB, what string, n int, is func(auto.Event) bool) auto.Event {
+	t.Helper()
 	deadline := time.After(patience)
 	for {
 		e.mu.Lock()
+		all := e.all
+		e.mu.Unlock()
 		count := 0
-		for _, ev := range e.all {
-			if ev.Kind == kind {
+		for _, ev := range all {
+			if is(ev) {
 				if count++; count == n {
-					e.mu.Unlock()
 					return ev
 				}
 			}
 		}
-		all := e.all
-		e.mu.Unlock()
 		select {
 		case <-e.new:
 		case <-deadline:
-			t.Fatalf("no event %q; there were %+v", kind, all)
+			t.Fatalf("no event %q; there were %+v", what, all)
 		}
 	}
 }
 
 // newEngine makes an engine that trusts the test's CA and finds all names on the
-// loopback address.
+// loopback address. Unless c says otherwise TCP connections are not kept, so that
+// HTTP/3 has its head start each time.
 func newEngine(t testing.TB, c auto.Config, mods ...func(*engine.Config)) (*auto.Engine, *events) {
 	t.Helper()
 	told := &events{new: make(chan struct{}, 1)}
+	if c.TCP.KeepAlive == 0 {
+		c.TCP.KeepAlive = -1
+	}
 	if c.OnEvent == nil {
 		c.OnEvent = told.add
 	}
-	shared := engine.Config{Proxy: engine.NoProxy, TLS: &tls.Config{RootCAs: ca().pool},
+	shared := engine.Config{Proxy: engine.NoProxy, TLS: &tls.Config{RootCAs: testpeer.CA(t).Pool},
 		Resolve: func(context.Context, string) ([]netip.Addr, error) {
 			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
 		}}
@@ -321,13 +266,8 @@ func wantProto(t testing.TB, e engine.Engine, told *events, rawURL, proto string
 	}
 }
 
+// within waits for ch.
 func within[V any](t testing.TB, what string, ch <-chan V) V {
 	t.Helper()
-	select {
-	case v := <-ch:
-		return v
-	case <-time.After(patience):
-		t.Fatalf("%s: still waiting after %v", what, patience)
-		panic("unreachable")
-	}
+	return testpeer.Within(t, what, ch)
 }

@@ -4,327 +4,188 @@ import (
 	"context"
 	"errors"
 	"math"
-	"net/http"
-	"net/netip"
-	"net/url"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
 )
 
-// attempt is a QUIC handshake in the background. All requests for its route share
-// it; it outlives them.
-type attempt struct {
-	route route
-	done  chan struct{}
-	err   error // set before done is closed
-	// headStart is when requests stop waiting for it.
-	headStart time.Time
+// race is a request on its way by TCP while handshakes are under way that it could
+// use as well. Who has a connection first carries it.
+//
+// It is the context that the engine for TCP gets. As long as that has no
+// connection for the request, and so has sent nothing and not opened the body, the
+// context ends when a handshake is complete: the engine gives up, and only then
+// the request goes by HTTP/3. Once there is a connection (Trace.GotConn, which
+// comes before the first byte, or at once after it where requests are pipelined)
+// the request is TCP's, and the context is the caller's and nothing else.
+type race struct {
+	caller    context.Context
+	dialing   context.Context // the caller's child
+	stop      context.CancelCauseFunc
+	detach    []func() bool // from the attempts
+	connected atomic.Bool
+	winner    atomic.Pointer[attempt]
+	over      chan *attempt // each of the attempts, when it is over; has room for all
 
-	// Guarded by Engine.mu. A failed handshake breaks the alternative as soon as
-	// it is known that TCP works.
-	over, works bool
+	mu       sync.Mutex // guards aborters
+	aborters []engine.Registration
 }
 
-// ended reports whether the handshake is over; err may then be read.
-func (a *attempt) ended() bool {
-	select {
-	case <-a.done:
-		return true
-	default:
+var _ engine.AbortContext = (*race)(nil)
+
+// errOvertaken is why a race's context ends.
+var errOvertaken = errors.New("a QUIC handshake was complete first")
+
+// newRace begins a race, or returns nil if all attempts have failed.
+func newRace(ctx context.Context, attempts []*attempt) *race {
+	var open []*attempt
+	for _, a := range attempts {
+		if !a.ended() || a.err == nil {
+			open = append(open, a)
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	r := &race{caller: ctx, over: make(chan *attempt, len(open))}
+	r.dialing, r.stop = context.WithCancelCause(ctx)
+	for _, a := range open {
+		r.detach = append(r.detach, context.AfterFunc(a.over, func() { r.concluded(a) }))
+	}
+	return r
+}
+
+// concluded hears that an attempt is over.
+func (r *race) concluded(a *attempt) {
+	if a.err == nil && r.winner.CompareAndSwap(nil, a) {
+		r.stop(errOvertaken)
+	}
+	r.over <- a
+}
+
+// end lets go of the attempts and the caller's context.
+func (r *race) end() {
+	for _, detach := range r.detach {
+		detach()
+	}
+	r.stop(nil)
+}
+
+// entry returns req with an eye on when it gets its connection.
+func (r *race) entry(req *engine.Request) *engine.Request {
+	entry, trace := *req, engine.Trace{}
+	if req.Trace != nil {
+		trace = *req.Trace
+	}
+	gotConn := trace.GotConn
+	trace.GotConn = func(c engine.GotConn) {
+		r.connected.Store(true)
+		if gotConn != nil {
+			gotConn(c)
+		}
+	}
+	entry.Trace = &trace
+	return &entry
+}
+
+func (r *race) context() context.Context {
+	if r.connected.Load() {
+		return r.caller
+	}
+	return r.dialing
+}
+
+// Deadline implements [context.Context].
+func (r *race) Deadline() (time.Time, bool) { return r.caller.Deadline() }
+
+// Done implements [context.Context]: it is another channel once there is a
+// connection.
+func (r *race) Done() <-chan struct{} { return r.context().Done() }
+
+// Err implements [context.Context].
+func (r *race) Err() error { return r.context().Err() }
+
+// Value implements [context.Context].
+func (r *race) Value(key any) any { return r.context().Value(key) }
+
+// AddAborter implements [engine.AbortContext]: what is to be broken early is a
+// connection, so that only the caller's end matters.
+func (r *race) AddAborter(a engine.Aborter) uint64 {
+	if r.caller.Err() != nil {
+		a.Abort(context.Cause(r.caller))
+		return 0
+	}
+	registration := engine.OnAbort(r.caller, a)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.aborters = append(r.aborters, registration)
+	return uint64(len(r.aborters))
+}
+
+// RemoveAborter implements [engine.AbortContext].
+func (r *race) RemoveAborter(token uint64) bool {
+	if token == 0 {
 		return false
 	}
+	r.mu.Lock()
+	registration := r.aborters[token-1]
+	r.mu.Unlock()
+	return registration.Stop()
 }
 
-// suspicion is a failure of HTTP/3 that may be the network's.
-type suspicion struct {
-	route route
-	err   error
-}
-
-// choose decides how req goes. It may wait: for the resolver, and for a
-// handshake's head start.
-func (e *Engine) choose(ctx context.Context, req *engine.Request) (choice, error) {
-	c := choice{protocol: TCP}
-	if req.URL == nil {
-		c.reason, c.excluded = NotHTTPS, true // the engine for TCP says what is wrong
-		return c, nil
+// outcome is for a race in which TCP has failed with err: it returns the attempt
+// that the request is to go by, and why, or else what the request ends with. If TCP
+// could not connect, that may take as long as req may take to connect.
+func (e *Engine) outcome(r *race, req *engine.Request, begun time.Time, err error) (*attempt, Reason, error) {
+	o, ok := errors.AsType[*engine.OpError](err)
+	if !ok || o.Sent || errors.Is(err, r.caller.Err()) {
+		return nil, "", err
 	}
-	c.origin = hostPort(req.URL)
-	if c.reason = e.excluded(req); c.reason != "" {
-		c.excluded = true
-		return c, nil
+	if r.caller.Err() != nil {
+		return nil, "", ended(r.caller)
 	}
-	demanded := req.Needs.Has(engine.HTTP3)
-	if s, ok := e.suspected(c.origin); ok && !demanded {
-		c.route, c.reason, c.err = s.route, Suspected, s.err
-		return c, nil
+	if r.connected.Load() && req.Body != nil && !req.Body.Replayable() {
+		return nil, "", err // it may have been opened
 	}
-	candidates, err := e.candidates(ctx, req, c.origin)
-	if err != nil {
-		return c, err
+	if a := r.winner.Load(); a != nil && !r.connected.Load() {
+		return a, Overtook, nil
 	}
-	if demanded {
-		c.protocol, c.reason = HTTP3, Demanded
-		c.route = route{c.origin, append(candidates, c.origin)[0]}
-		return c, nil
+	if !connecting(o.Op) {
+		return nil, "", err
 	}
-	for _, at := range candidates {
-		if r := (route{c.origin, at}); e.h3.Connected(req.URL, alternative(r)) {
-			c.protocol, c.reason, c.route = HTTP3, Connected, r
-			return c, nil
-		}
+	wait := time.Duration(math.MaxInt64) // the handshake has its own limit
+	if limit := e.connectLimit(req); engine.Limited(limit) {
+		wait = limit - time.Since(begun)
 	}
-	now := time.Now()
-	c.reason = NoAlternative
-	c.begun = now
-	for _, at := range candidates {
-		r := route{c.origin, at}
-		until, failures := e.cache.state(r)
-		if now.Before(until) {
-			if c.route == (route{}) {
-				c.reason = MarkedBroken
-			}
-			continue
-		}
-		a := e.try(req.URL, r)
-		c.attempts = append(c.attempts, a)
-		switch {
-		case failures == 0 && (a.ended() || now.Before(a.headStart)):
-			c.route = r
-			return e.wait(ctx, req, c, a)
-		case c.route != (route{}): // the reason is that of the first
-		case failures > 0:
-			c.route, c.reason = r, Probing
-		default:
-			c.route, c.reason = r, Late
-		}
-	}
-	return c, nil
-}
-
-// excluded returns why req must go by TCP, "" if it need not.
-func (e *Engine) excluded(req *engine.Request) Reason {
-	switch {
-	case req.URL.Scheme != "https" || req.URL.Hostname() == "":
-		return NotHTTPS
-	case e.h3 == nil:
-		return e.unusable
-	case req.UnixSocket != "" || req.Protocol != "" || req.Method == http.MethodConnect || req.WantRawHead:
-		return Unsuited
-	case !e.h3.Capabilities().Has(req.Needs):
-		return Unsuited
-	case e.proxied(req):
-		return Proxied
-	}
-	return ""
-}
-
-// candidates returns the authorities where origin may have HTTP/3: those of
-// Alt-Svc, or else those of DNS.
-func (e *Engine) candidates(ctx context.Context, req *engine.Request, origin string) ([]string, error) {
-	if found := e.cache.lookup(origin, time.Now()); len(found) > 0 {
-		return found, nil
-	}
-	if e.config.Resolver == nil {
-		return nil, nil
-	}
-	if _, err := netip.ParseAddr(req.URL.Hostname()); err == nil {
-		return nil, nil // an address has no records
-	}
-	l := e.services.of(e.ctx, origin)
-	if err := await(ctx, l.done, e.patience(req, e.config.DNSWait)); err != nil {
-		return nil, err
-	}
-	found := e.services.authorities(l)
-	if e.unverified {
-		var own []Alternative
-		for _, at := range found {
-			own = append(own, Alternative{Authority: at})
-		}
-		found = nil
-		for _, a := range onHost(own, req.URL.Hostname()) {
-			found = append(found, a.Authority)
-		}
-	}
-	return found, nil
-}
-
-// patience returns how long req may wait, within its own limits.
-func (e *Engine) patience(req *engine.Request, wait time.Duration) time.Duration {
 	if !req.Deadline.IsZero() {
 		wait = min(wait, time.Until(req.Deadline))
 	}
-	if limit := e.connectLimit(req); engine.Limited(limit) {
-		wait = min(wait, limit)
+	switch a, gone := r.await(wait); {
+	case gone != nil:
+		return nil, "", gone
+	case a != nil:
+		return a, Rescued, err
 	}
-	return wait
+	return nil, "", err
 }
 
-// connectLimit returns how long req may take to connect.
-func (e *Engine) connectLimit(req *engine.Request) time.Duration {
-	return req.Timeouts.Or(e.timeouts).Connect
-}
-
-// await waits for done, for a time, or for the end of ctx, which is an error.
-func await(ctx context.Context, done <-chan struct{}, wait time.Duration) error {
-	select {
-	case <-done:
-		return nil
-	default:
-	}
-	if wait <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(wait)
+// await waits for the first attempt that succeeds. An error is the caller's end.
+func (r *race) await(wait time.Duration) (*attempt, error) {
+	timer := time.NewTimer(max(wait, 0))
 	defer timer.Stop()
-	select {
-	case <-done:
-	case <-timer.C:
-	case <-ctx.Done():
-		return ended(ctx)
-	}
-	return nil
-}
-
-// wait gives the handshake its head start. It has that once: requests that come
-// later wait for what is left of it.
-func (e *Engine) wait(ctx context.Context, req *engine.Request, c choice, a *attempt) (choice, error) {
-	if err := await(ctx, a.done, e.patience(req, time.Until(a.headStart))); err != nil {
-		return c, err
-	}
-	if !a.ended() {
-		c.reason = Late
-		return c, nil
-	}
-	if a.err != nil {
-		c.reason, c.err = HandshakeError, a.err
-		return c, nil
-	}
-	c.protocol, c.reason = HTTP3, Won
-	return c, nil
-}
-
-// rescue reports whether req, which could not be sent by TCP because of err, is
-// to go by a handshake that is still under way, or is complete by now; it waits
-// for that as long as req may take to connect.
-func (e *Engine) rescue(ctx context.Context, req *engine.Request, c *choice, err error) bool {
-	o, ok := errors.AsType[*engine.OpError](err)
-	if !ok || o.Sent || !connecting(o.Op) || ctx.Err() != nil || req.Body != nil && !req.Body.Replayable() {
-		return false
-	}
-	for _, a := range c.attempts {
-		wait := time.Duration(math.MaxInt64) // the handshake has its own limit
-		if limit := e.connectLimit(req); engine.Limited(limit) {
-			wait = limit - time.Since(c.begun)
+	for range cap(r.over) {
+		if a := r.winner.Load(); a != nil {
+			return a, nil
 		}
-		if !req.Deadline.IsZero() {
-			wait = min(wait, time.Until(req.Deadline))
-		}
-		if await(ctx, a.done, wait) != nil {
-			return false
-		}
-		if a.ended() && a.err == nil {
-			c.protocol, c.reason, c.route, c.err = HTTP3, Rescued, a.route, err
-			return true
+		select {
+		case <-r.over:
+		case <-timer.C:
+			return r.winner.Load(), nil
+		case <-r.caller.Done():
+			return nil, ended(r.caller)
 		}
 	}
-	return false
-}
-
-// alternative is what the engine for HTTP/3 knows a route by.
-func alternative(r route) string {
-	if r.authority == r.origin {
-		return ""
-	}
-	return r.authority
-}
-
-// try begins a handshake, or joins the one that runs.
-func (e *Engine) try(u *url.URL, r route) *attempt {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if a := e.attempts[r]; a != nil {
-		return a
-	}
-	a := &attempt{route: r, done: make(chan struct{}), headStart: time.Now().Add(e.config.HeadStart)}
-	e.attempts[r] = a
-	origin := &url.URL{Scheme: "https", Host: u.Host}
-	go func() {
-		err := e.h3.Connect(e.ctx, origin, alternative(r))
-		e.conclude(a, err)
-	}()
-	return a
-}
-
-// conclude ends an attempt.
-func (e *Engine) conclude(a *attempt, err error) {
-	if err == nil && e.cache.work(a.route) {
-		e.tell(Event{Kind: Recovered, Origin: a.route.origin, Authority: a.route.authority})
-		e.save()
-	}
-	e.mu.Lock()
-	a.err, a.over = err, true
-	delete(e.attempts, a.route)
-	broken := err != nil && a.works
-	e.mu.Unlock()
-	if broken {
-		e.fail(a.route, err)
-	}
-	close(a.done)
-}
-
-// tcpWorks tells that a request has gone by TCP as c says. If a handshake that was
-// begun for it has failed, or HTTP/3 to its origin before, it was not the network.
-func (e *Engine) tcpWorks(c choice) {
-	var broken []suspicion
-	e.mu.Lock()
-	for _, a := range c.attempts {
-		if a.over && a.err != nil && !a.works {
-			broken = append(broken, suspicion{a.route, a.err})
-		}
-		a.works = true
-	}
-	if s, ok := e.suspects[c.origin]; ok {
-		broken = append(broken, s)
-		delete(e.suspects, c.origin)
-	}
-	e.mu.Unlock()
-	for _, s := range broken {
-		e.fail(s.route, s.err)
-	}
-}
-
-// suspect notes that a request by r has failed. The next ones go by TCP: if that
-// works, r is broken, and if not, it is acquitted.
-func (e *Engine) suspect(r route, err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.suspects) >= e.config.MaxOrigins {
-		clear(e.suspects)
-	}
-	e.suspects[r.origin] = suspicion{r, err}
-}
-
-func (e *Engine) suspected(origin string) (suspicion, bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	s, ok := e.suspects[origin]
-	return s, ok
-}
-
-func (e *Engine) acquit(origin string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.suspects, origin)
-}
-
-// fail marks a route as broken, if err speaks against it.
-func (e *Engine) fail(r route, err error) {
-	if e.closed.Load() || !e.blame(err) {
-		return
-	}
-	until := e.cache.fail(r, time.Now())
-	e.tell(Event{Kind: Failed, Origin: r.origin, Authority: r.authority, Err: err, Until: until})
-	e.save()
+	return r.winner.Load(), nil
 }

@@ -12,6 +12,7 @@ import (
 type saver struct {
 	mu      sync.Mutex // guards what follows
 	dirty   bool
+	closed  bool          // what comes from now on is lost
 	running chan struct{} // closed when the goroutine ends; nil = there is none
 	err     error         // of the last save
 }
@@ -24,6 +25,9 @@ func (e *Engine) save() {
 	s := &e.saver
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
 	s.dirty = true
 	if s.running == nil {
 		s.running = make(chan struct{})
@@ -54,10 +58,12 @@ func (e *Engine) writeOut(done chan<- struct{}) {
 	}
 }
 
-// flush waits for what is being saved and returns the last save's error.
+// flush waits for what is being saved, saves nothing any more, and returns the last
+// save's error.
 func (e *Engine) flush() error {
 	s := &e.saver
 	s.mu.Lock()
+	s.closed = true
 	running := s.running
 	s.mu.Unlock()
 	if running != nil {

@@ -53,8 +53,8 @@ const (
 	lookupTimeout = 5 * time.Second
 )
 
-// services remembers what the Resolver says. Lookups run in the background; a
-// request waits for one no longer than the engine's DNSWait.
+// services remembers what the Resolver says. Lookups run in the background;
+// requests wait for one no longer than the engine's DNSWait from its beginning.
 type services struct {
 	resolver Resolver
 	limit    int
@@ -65,8 +65,9 @@ type services struct {
 
 type lookup struct {
 	done    chan struct{}
-	expires time.Time
-	found   []string // authorities with HTTP/3, best first
+	begun   time.Time
+	expires time.Time // zero while it runs
+	found   []string  // authorities with HTTP/3, best first; those of the last lookup while it runs
 }
 
 // of returns the lookup of an origin, "host:port", which it starts if there is
@@ -74,14 +75,17 @@ type lookup struct {
 func (s *services) of(ctx context.Context, origin string) *lookup {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.known[origin]
-	if l != nil && (l.expires.IsZero() || time.Now().Before(l.expires)) {
-		return l
+	now := time.Now()
+	old := s.known[origin]
+	if old != nil && (old.expires.IsZero() || now.Before(old.expires)) {
+		return old
 	}
-	if len(s.known) >= s.limit {
+	l := &lookup{done: make(chan struct{}), begun: now}
+	if old != nil && now.Before(old.expires.Add(longestTTL)) {
+		l.found = old.found // a connection that is open need not wait for the answer
+	} else if old == nil && len(s.known) >= s.limit {
 		s.evict()
 	}
-	l = &lookup{done: make(chan struct{})}
 	s.known[origin] = l
 	go s.run(ctx, origin, l)
 	return l
@@ -109,7 +113,7 @@ func (s *services) forget() {
 	clear(s.known)
 }
 
-// authorities returns what l has found, nothing while it runs.
+// authorities returns what l has found; while it runs, what the last one had.
 func (s *services) authorities(l *lookup) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,6 +161,7 @@ func (s *services) resolve(ctx context.Context, origin string) ([]string, time.D
 		if len(records) == 0 {
 			return nil, defaultTTL, nil
 		}
+		records = slices.Clone(records) // they are the Resolver's
 		slices.SortStableFunc(records, func(a, b Record) int { return int(a.Priority) - int(b.Priority) })
 		for _, r := range records {
 			if r.TTL <= 0 {

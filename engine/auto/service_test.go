@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/auto"
 )
 
@@ -129,5 +130,97 @@ func TestAltSvcGoesBeforeDNS(t *testing.T) {
 	wantProto(t, e, told, o.URL, "HTTP/3.0", auto.Won)
 	if len(z.asked) != 1 {
 		t.Errorf("%d lookups, want 1", len(z.asked))
+	}
+}
+
+// TestRecordsElsewhere: where nobody looks at certificates, records lead to the
+// origin's own host only.
+func TestRecordsElsewhere(t *testing.T) {
+	o := newOrigin(t)
+	a := serveQUIC(t, "example.test", "0", echo)
+	for _, row := range []struct {
+		target string
+		proto  string
+		reason auto.Reason
+	}{{"other.test.", "HTTP/1.1", auto.NoAlternative}, {"Example.test.", "HTTP/3.0", auto.Won}} {
+		z := &zone{asked: make(chan string, 100), records: map[string][]auto.Record{
+			"_" + o.Port + "._https.example.test": {{Priority: 1, Target: row.target, ALPN: []string{"h3"}, Port: port(t, a.Port)}}}}
+		e, told := newEngine(t, auto.Config{HeadStart: long, Resolver: z, DNSWait: long}, func(c *engine.Config) { c.TLS.InsecureSkipVerify = true })
+		wantProto(t, e, told, "https://EXAMPLE.test:"+o.Port, row.proto, row.reason)
+	}
+}
+
+// TestRecordsAreForgotten: with the network, and beyond the bound of origins.
+func TestRecordsAreForgotten(t *testing.T) {
+	o := newOrigin(t)
+	z := &zone{asked: make(chan string, 100)}
+	e, _ := newEngine(t, auto.Config{Resolver: z, DNSWait: long})
+	for range 2 {
+		send(t, e, request(t, "GET", o.URL))
+	}
+	if len(z.asked) != 1 {
+		t.Errorf("%d lookups, want 1", len(z.asked))
+	}
+	e.NetworkChanged()
+	send(t, e, request(t, "GET", o.URL))
+	if len(z.asked) != 2 {
+		t.Errorf("%d lookups after NetworkChanged, want 2", len(z.asked))
+	}
+}
+
+// TestLookupIsWaitedForOnce: DNSWait counts from the lookup's beginning; a resolver
+// that hangs does not cost each request anew.
+func TestLookupIsWaitedForOnce(t *testing.T) {
+	o := newOrigin(t)
+	resolver := auto.ResolverFunc(func(ctx context.Context, _ string) ([]auto.Record, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	const wait = 300 * time.Millisecond
+	e, _ := newEngine(t, auto.Config{Resolver: resolver, DNSWait: wait})
+	send(t, e, request(t, "GET", o.URL))
+	begun := time.Now()
+	const n = 10
+	for range n {
+		send(t, e, request(t, "GET", o.URL))
+	}
+	if took := time.Since(begun); took >= n*wait {
+		t.Errorf("%d requests took %v", n, took)
+	}
+}
+
+// TestOldRecordsServe: while a record is looked up anew, what it was before holds.
+func TestOldRecordsServe(t *testing.T) {
+	o := newOrigin(t)
+	a := serveQUIC(t, "example.test", "0", echo)
+	calls := make(chan int, 1)
+	calls <- 0
+	resolver := auto.ResolverFunc(func(ctx context.Context, _ string) ([]auto.Record, error) {
+		n := <-calls
+		calls <- n + 1
+		if n > 0 {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return []auto.Record{{Priority: 1, Target: "example.test", ALPN: []string{"h3"}, Port: port(t, a.Port), TTL: time.Nanosecond}}, nil
+	})
+	e, told := newEngine(t, auto.Config{HeadStart: long, Resolver: resolver, DNSWait: long})
+	wantProto(t, e, told, o.URL, "HTTP/3.0", auto.Won)
+	for range 2 {
+		if r := within(t, "a request", start(t, e, request(t, "GET", o.URL))); r.err != nil || r.proto != "HTTP/3.0" {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+// TestRecordsAreTheResolvers: what it returns is not changed.
+func TestRecordsAreTheResolvers(t *testing.T) {
+	o := newOrigin(t)
+	records := []auto.Record{{Priority: 2, Port: 2}, {Priority: 1, Port: 1}}
+	resolver := auto.ResolverFunc(func(context.Context, string) ([]auto.Record, error) { return records, nil })
+	e, _ := newEngine(t, auto.Config{Resolver: resolver, DNSWait: long})
+	send(t, e, request(t, "GET", o.URL))
+	if records[0].Priority != 2 {
+		t.Errorf("%+v", records)
 	}
 }
