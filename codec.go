@@ -9,10 +9,12 @@ import (
 	"strings"
 
 	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/recovered"
 )
 
 // Codec turns values into bodies and back, for one family of media types. It is
-// safe for concurrent use.
+// safe for concurrent use. If it panics, the call fails with an error that names
+// the codec: a body that a library stumbles over ends no program.
 type Codec interface {
 	// MediaTypes returns the types that the codec is for, best first; the first
 	// is what it writes. "application/json" stands for suffix types such as
@@ -91,6 +93,18 @@ func (c *Client) mainCodec() Codec {
 		return c.config.codecs[0]
 	}
 	return JSON{}
+}
+
+// marshal has a codec encode.
+func marshal(codec Codec, v any) (data []byte, err error) {
+	defer recovered.Codec(&err, codec, "encoding", v)
+	return codec.Marshal(v)
+}
+
+// unmarshal has a codec decode.
+func unmarshal(codec Codec, data []byte, v any) (err error) {
+	defer recovered.Codec(&err, codec, "decoding into", v)
+	return codec.Unmarshal(data, v)
 }
 
 // handles reports whether a codec is for mt, by its name or by a structured

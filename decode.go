@@ -254,7 +254,7 @@ func (b *builtins) decodeByCodec(ctx context.Context, d *Decoding, next DecodeHa
 	if err != nil {
 		return true, err
 	}
-	return true, codec.Unmarshal(data, d.Target)
+	return true, unmarshal(codec, data, d.Target)
 }
 
 // decodeText makes values of text/plain: of types that read text themselves, of

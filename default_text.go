@@ -16,6 +16,7 @@ import (
 
 	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/charset"
 )
 
 // charsets are the defaults for text without a charset of its own.
@@ -85,6 +86,9 @@ func parseCharset(s string) (weightedCharset, error) {
 		if w.q, err = strconv.ParseFloat(v, 64); !ok || err != nil || !(w.q >= 0 && w.q <= 1) {
 			return w, fmt.Errorf("%q: the weight is written ;q= and a number from 0 to 1", s)
 		}
+		if w.q > 0 {
+			w.q = max(w.q, 0.001) // less would be written as 0, which refuses
+		}
 	}
 	return w, nil
 }
@@ -140,11 +144,24 @@ func (b *builtins) textContent(req *Request, s string) (content.Content, error) 
 	if err != nil {
 		return nil, opError(opBuild, err)
 	}
-	out, err := enc.NewEncoder().String(s)
+	out, err := charset.Encode(enc, label, []byte(s))
 	if err != nil {
-		return nil, buildErrorf("body: text does not fit charset %s: %w", label, err)
+		return nil, buildErrorf("body: %w", err)
 	}
-	return content.TextAs(out, given), nil
+	return content.TextAs(string(out), given), nil
+}
+
+// inCharsetOf converts what a codec wrote to the charset that its type names.
+func inCharsetOf(mt header.MediaType, data []byte) ([]byte, error) {
+	label := mt.Charset()
+	if label == "" || !charset.IsText(mt) {
+		return data, nil
+	}
+	enc, err := charsetOf(label)
+	if err != nil {
+		return nil, err
+	}
+	return charset.Encode(enc, label, data)
 }
 
 // charsetOf returns the encoding of a WHATWG label.

@@ -164,9 +164,10 @@ func encodeByCodec(c *Client, req *Request) (content.Content, error) {
 	given := req.Header.Get("Content-Type")
 	codec := c.mainCodec()
 	contentType := codec.MediaTypes()[0]
+	var mt header.MediaType
 	if given != "" {
-		mt, ok := header.ParseMediaType(given)
-		if ok {
+		var ok bool
+		if mt, ok = header.ParseMediaType(given); ok {
 			codec = c.codecFor(mt)
 		}
 		if !ok || codec == nil {
@@ -174,7 +175,10 @@ func encodeByCodec(c *Client, req *Request) (content.Content, error) {
 		}
 		contentType = given
 	}
-	data, err := codec.Marshal(req.Body)
+	data, err := marshal(codec, req.Body)
+	if err == nil {
+		data, err = inCharsetOf(mt, data)
+	}
 	if err != nil {
 		return nil, buildErrorf("body of type %T as %s: %w", req.Body, contentType, err)
 	}

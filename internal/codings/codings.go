@@ -19,6 +19,7 @@ import (
 	"sync"
 
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/recovered"
 )
 
 // MaxLayers is how many codings may stand on top of each other.
@@ -31,7 +32,7 @@ type Coding struct {
 	// Open returns the decoder of a stream of at least one byte; r is a
 	// *bufio.Reader. A decoder that is an io.Closer is closed once, when nobody
 	// reads from it any more. It reports a stream that ends early by
-	// io.ErrUnexpectedEOF.
+	// io.ErrUnexpectedEOF. If it panics, that is an error of the body.
 	Open func(r io.Reader) (io.Reader, error)
 }
 
@@ -140,7 +141,7 @@ func (l *layer) Read(p []byte) (int, error) {
 			return 0, l.err
 		}
 	}
-	n, err := l.r.Read(p)
+	n, err := l.decode(p)
 	l.n += int64(n)
 	if guard := l.exceeds(); guard != nil {
 		l.err = guard
@@ -153,13 +154,33 @@ func (l *layer) Read(p []byte) (int, error) {
 	return n, l.err
 }
 
+// decode reads from the decoder. One that panics is not closed, so that nobody
+// uses it again.
+func (l *layer) decode(p []byte) (n int, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			l.r, n, err = nil, 0, recovered.Brief("the decoder", v)
+		}
+	}()
+	return l.r.Read(p)
+}
+
+func (l *layer) open() (r io.Reader, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			r, err = nil, recovered.Brief("the decoder", v)
+		}
+	}()
+	return l.coding.Open(l.buf)
+}
+
 func (l *layer) start() error {
 	l.buf = buffers.Get().(*bufio.Reader)
 	l.buf.Reset(l.src)
 	if _, err := l.buf.Peek(1); err != nil {
 		return l.wrap(err) // io.EOF: an empty body is not encoded
 	}
-	r, err := l.coding.Open(l.buf)
+	r, err := l.open()
 	switch {
 	case err == io.EOF:
 		return l.wrap(io.ErrUnexpectedEOF)

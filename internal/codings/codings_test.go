@@ -259,3 +259,32 @@ func FuzzBody(f *testing.F) {
 		}
 	})
 }
+
+type panicking struct {
+	io.Reader
+	t *testing.T
+}
+
+func (p *panicking) Read([]byte) (int, error) { panic(errTooLarge) }
+func (p *panicking) Close() error             { p.t.Error("closed after a panic"); return nil }
+
+// TestPanics: a decoder that stumbles is an error of the body, and is not used
+// again.
+func TestPanics(t *testing.T) {
+	for name, open := range map[string]func(io.Reader) (io.Reader, error){
+		"open": func(io.Reader) (io.Reader, error) { panic(errTooLarge) },
+		"read": func(r io.Reader) (io.Reader, error) { return &panicking{r, t}, nil },
+	} {
+		src := &source{Reader: bytes.NewReader(text)}
+		b := codings.NewBody(src, []codings.Coding{{Name: "x", Open: open}}, limits(0, 0))
+		_, err := io.ReadAll(b)
+		_, again := b.Read(make([]byte, 1))
+		if e, ok := errors.AsType[*engine.OpError](err); !ok || e.Op != engine.OpDecode || !errors.Is(err, errTooLarge) ||
+			!strings.Contains(err.Error(), "content coding x: the decoder panicked") || again != err {
+			t.Errorf("%s: %v, then %v", name, err, again)
+		}
+		if err := b.Close(); err != nil || src.closed != 1 {
+			t.Errorf("%s: closed %d times, %v", name, src.closed, err)
+		}
+	}
+}

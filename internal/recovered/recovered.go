@@ -7,6 +7,8 @@ package recovered
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 )
@@ -24,7 +26,29 @@ func Error(who string, v any) error {
 // the type of v say what it was at, such as "decoding into" and *T.
 func Codec(err *error, codec interface{ MediaTypes() []string }, doing string, v any) {
 	if p := recover(); p != nil {
-		*err = Error(fmt.Sprintf("codec %T for %s, %s %T,", codec, strings.Join(codec.MediaTypes(), ", "), doing, v), p)
+		*err = Brief(fmt.Sprintf("codec %T for %s, %s %T,", codec, strings.Join(codec.MediaTypes(), ", "), doing, v), p)
+	}
+}
+
+// Brief does as Error, with the place of the panic in the stack's stead: for
+// panics that a server can cause as often as it likes.
+func Brief(who string, v any) error {
+	e := &panicked{text: fmt.Sprintf("%s panicked: %v (%s)", who, v, place())}
+	e.cause, _ = v.(error)
+	return e
+}
+
+// place returns the function that panicked, with its file and line.
+func place() string {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	for panicking := false; ; {
+		f, more := frames.Next()
+		inRuntime := strings.HasPrefix(f.Function, "runtime.")
+		if panicking && !inRuntime || !more {
+			return fmt.Sprintf("%s, %s:%d", f.Function, filepath.Base(f.File), f.Line)
+		}
+		panicking = panicking || inRuntime
 	}
 }
 

@@ -36,3 +36,32 @@ func TestError(t *testing.T) {
 		})
 	}
 }
+
+type codec struct{}
+
+func (codec) MediaTypes() []string { return []string{"a/b", "c/d"} }
+
+func TestCodec(t *testing.T) {
+	use := func(f func() error) (err error) {
+		defer recovered.Codec(&err, codec{}, "decoding into", new(int))
+		return f()
+	}
+	if err := use(func() error { return nil }); err != nil {
+		t.Error(err)
+	}
+	if err := use(func() error { return io.ErrNoProgress }); err != io.ErrNoProgress {
+		t.Error(err)
+	}
+	err := use(func() error { panic(io.ErrNoProgress) })
+	const want = "codec recovered_test.codec for a/b, c/d, decoding into *int, panicked: "
+	if err == nil || !strings.HasPrefix(err.Error(), want) || !errors.Is(err, io.ErrNoProgress) {
+		t.Errorf("%v", err)
+	}
+	err = use(func() error { return crash(nil) })
+	if err == nil || !strings.Contains(err.Error(), "nil pointer dereference (") || !strings.Contains(err.Error(), "recovered_test.crash, recovered_test.go:") || len(err.Error()) > 300 {
+		t.Errorf("%v", err)
+	}
+}
+
+//go:noinline
+func crash(p *error) error { return *p }

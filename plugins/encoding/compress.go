@@ -3,6 +3,7 @@ package encoding
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -107,7 +108,7 @@ func wrap(body content.Content, codecs []*Codec) (content.Content, error) {
 				return err
 			}
 			defer r.Close()
-			return encodeTo(w, r, codecs)
+			return encodeTo(w, exactly(r, body.ContentLength()), codecs)
 		}, body.ContentType(), -1)
 	}
 	if !body.Replayable() {
@@ -117,6 +118,39 @@ func wrap(body content.Content, codecs []*Codec) (content.Content, error) {
 		out = content.WithTrailers(out, trailers.TrailerNames(), trailers.Trailers)
 	}
 	return out, nil
+}
+
+// What is wrong with a body that is not as long as its ContentLength: encoded it
+// has no length any more that the engine could compare.
+var (
+	errShort = errors.New("request body is shorter than its ContentLength")
+	errLong  = errors.New("request body is longer than its ContentLength")
+)
+
+// exactly returns a reader of r that fails if r has not just length bytes; r
+// itself if that is negative.
+func exactly(r io.Reader, length int64) io.Reader {
+	if length < 0 {
+		return r
+	}
+	return &exact{r, length}
+}
+
+type exact struct {
+	io.Reader
+	left int64
+}
+
+func (e *exact) Read(p []byte) (int, error) {
+	n, err := e.Reader.Read(p)
+	e.left -= int64(n)
+	switch {
+	case e.left < 0:
+		return 0, errLong
+	case err == io.EOF && e.left > 0:
+		return n, errShort
+	}
+	return n, err
 }
 
 // encodeTo writes r to w through the codecs, the first one first.

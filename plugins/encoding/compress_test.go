@@ -8,13 +8,16 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/engine/cio"
 	"github.com/godwit-go/godwit/engine/mock"
+	"github.com/godwit-go/godwit/engine/nethttp"
 	"github.com/godwit-go/godwit/header"
 	"github.com/godwit-go/godwit/internal/codings"
 	"github.com/godwit-go/godwit/plugins/encoding"
@@ -232,6 +235,38 @@ func TestBodyFails(t *testing.T) {
 	_, err := c.Do(t.Context(), godwit.NewRequest("POST", url, godwit.Body(body)))
 	if ge, ok := errors.AsType[*godwit.Error](err); !ok || !errors.Is(err, broken) || ge.Op != engine.OpSend {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestBodyLength: a body that is not as long as it says fails, though its encoded
+// form has no length.
+func TestBodyLength(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+	defer server.Close()
+	for name, factory := range map[string]engine.Factory{"cio": cio.Config{}, "nethttp": nethttp.Config{}, "mock": nil} {
+		for length, want := range map[int64]string{4999: "longer than its ContentLength", 5000: "", 5001: "shorter than its ContentLength", -1: ""} {
+			opts := []godwit.ClientOption{godwit.Install(encoding.New(encoding.Config{Compress: []string{"gzip"}}))}
+			if factory != nil {
+				opts = append(opts, godwit.WithEngine(factory))
+			} else {
+				opts = append(opts, godwit.WithEngineInstance(mock.Serve(mock.OK(""))))
+			}
+			c := godwit.New(opts...)
+			body := content.Opener(func(context.Context) (io.ReadCloser, error) {
+				return io.NopCloser(bytes.NewReader(make([]byte, 5000))), nil
+			}, "text/plain", length)
+			_, err := c.Do(t.Context(), godwit.NewRequest("PUT", server.URL, godwit.Body(body)))
+			if want == "" && err != nil {
+				t.Errorf("%s, length %d: %v", name, length, err)
+			}
+			if ge, ok := errors.AsType[*godwit.Error](err); want != "" && (!ok || ge.Op != engine.OpSend || !strings.Contains(err.Error(), want)) {
+				t.Errorf("%s, length %d: %v", name, length, err)
+			}
+			c.Close()
+			if err := c.Join(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
 

@@ -150,6 +150,7 @@ func (p *Plugin) Install(s *godwit.Scope) error {
 		accept: acceptSetting.Capture(s, p.config.Accept), compress: compressSetting.Capture(s, p.config.Compress),
 		ratio: ratioSetting.Capture(s, p.config.MaxRatio), size: sizeSetting.Capture(s, p.config.MaxSize),
 		min: minSetting.Capture(s, p.config.MinSize), types: typesSetting.Capture(s, p.config.Types),
+		byHand: s.DefaultHeader().Has(acceptEncoding),
 	}
 	none := new(godwit.Request)
 	var err error
@@ -199,16 +200,17 @@ type installed struct {
 	types            godwit.Value[[]string]
 	ratio, size, min godwit.Value[int64]
 	usual            *asked // of requests without an Accept of their own
+	byHand           bool   // the client's own fields have an Accept-Encoding
 }
 
 func buildError(err error) error {
 	return &engine.OpError{Op: engine.OpBuild, Err: fmt.Errorf("encoding: %w", err)}
 }
 
-// note marks requests whose Accept-Encoding was set by hand, before the client
-// adds its own.
+// note marks requests whose Accept-Encoding was set by hand, there or for the
+// client, before the client adds what it asks for by itself.
 func (i *installed) note(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
-	if req.Header.Has(acceptEncoding) {
+	if i.byHand || req.Header.Has(acceptEncoding) {
 		byHand.Set(&req.Attributes, true)
 	}
 	return next(ctx, req)

@@ -190,6 +190,18 @@ func TestChangedOnTheWay(t *testing.T) {
 	}
 }
 
+// TestByHand: what the client's own fields ask for is sent, and comes, as it is.
+func TestByHand(t *testing.T) {
+	for _, field := range []string{"gzip, deflate", "gzip,deflate", "gzip"} {
+		packed := pack(t, text, "gzip")
+		c, eng := client(t, encoding.Config{}, encoded("gzip", packed), godwit.Header("Accept-Encoding", field))
+		resp := do(t, c, "GET")
+		if got := eng.Requests()[0].Header.Get("Accept-Encoding"); got != field || !bytes.Equal(resp.Bytes(), packed) || len(resp.Decoded) > 0 {
+			t.Errorf("%q: asked for %q, %d bytes, decoded %v", field, got, len(resp.Bytes()), resp.Decoded)
+		}
+	}
+}
+
 func TestAccept(t *testing.T) {
 	for name, row := range map[string]struct {
 		config encoding.Config

@@ -11,8 +11,8 @@ import (
 	"github.com/godwit-go/godwit/header"
 )
 
-// ownAccept marks requests that name by themselves exactly what the client would
-// have.
+// ownAccept marks requests that name, by themselves or by their client's fields,
+// what the client could have written by itself.
 var ownAccept = attr.NewKey[bool]("negotiate.ownAccept")
 
 // accepter writes Accept for one client.
@@ -32,9 +32,10 @@ func (p *Plugin) installAccept(s *godwit.Scope) {
 	a.all = sync.OnceValue(a.list)
 	a.whole = sync.OnceValue(func() string { return a.field(a.all()) })
 	a.byClient = sync.OnceValue(func() string { return clientAccept(a.client.Codecs()) })
+	byHand := s.DefaultHeader().Has("Accept")
 	merge, exclude := mergeSetting.Capture(s, p.config.Merge), excludeSetting.Capture(s)
 	s.InterceptCall(godwit.CallBefore, func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
-		if v := req.Header.Get("Accept"); v != "" && a.isDefault(v) {
+		if v := req.Header.Get("Accept"); byHand || v != "" && a.isDefault(v) {
 			ownAccept.Set(&req.Attributes, true)
 		}
 		return next(ctx, req)

@@ -2,7 +2,6 @@ package negotiate
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/charset"
 )
 
 // The order of authority is that of RFC 7303 §3 and of the WHATWG Encoding
@@ -23,7 +23,7 @@ var bomUTF8 = []byte{0xEF, 0xBB, 0xBF}
 // toUTF8 converts text to UTF-8; converted tells that its charset was known from
 // outside of it. What is no text is left alone.
 func toUTF8(mt header.MediaType, data []byte) (out []byte, converted bool, err error) {
-	if !isText(mt) {
+	if !charset.IsText(mt) {
 		return data, false, nil
 	}
 	if rest, ok := bytes.CutPrefix(data, bomUTF8); ok {
@@ -38,7 +38,7 @@ func toUTF8(mt header.MediaType, data []byte) (out []byte, converted bool, err e
 	case isUTF8(mt.Charset()):
 		return data, true, nil
 	default:
-		if enc, err = charset(mt.Charset()); err != nil {
+		if enc, err = encodingOf(mt.Charset()); err != nil {
 			return nil, false, err
 		}
 	}
@@ -49,18 +49,14 @@ func toUTF8(mt header.MediaType, data []byte) (out []byte, converted bool, err e
 // fromUTF8 converts what a codec wrote to the charset that the type names.
 func fromUTF8(mt header.MediaType, data []byte) ([]byte, error) {
 	label := mt.Charset()
-	if label == "" || isUTF8(label) || !isText(mt) {
+	if label == "" || !charset.IsText(mt) {
 		return data, nil
 	}
-	enc, err := charset(label)
+	enc, err := encodingOf(label)
 	if err != nil {
 		return nil, err
 	}
-	out, err := enc.NewEncoder().Bytes(data)
-	if err != nil {
-		return nil, fmt.Errorf("it does not fit charset %s: %w", label, err)
-	}
-	return out, nil
+	return charset.Encode(enc, label, data)
 }
 
 // readUTF8 does as toUTF8 for a stream. It waits for no more bytes than it needs.
@@ -68,7 +64,7 @@ func readUTF8(r io.Reader, contentType string) (io.Reader, error) {
 	t := &textReader{src: r}
 	mt, _ := header.ParseMediaType(contentType)
 	if label := mt.Charset(); label != "" && !isUTF8(label) {
-		enc, err := charset(label)
+		enc, err := encodingOf(label)
 		if err != nil {
 			return nil, err
 		}
@@ -126,16 +122,6 @@ func (t *textReader) start() error {
 	return nil
 }
 
-// isText reports whether a body is characters: of types that say so, and of
-// forms, whose escapes are.
-func isText(mt header.MediaType) bool {
-	switch mt.Suffix() {
-	case "json", "xml", "yaml":
-		return true
-	}
-	return mt.IsText()
-}
-
 func isUTF8(label string) bool {
 	switch strings.ToLower(label) {
 	case "utf-8", "utf8", "us-ascii", "ascii":
@@ -144,7 +130,7 @@ func isUTF8(label string) bool {
 	return false
 }
 
-func charset(label string) (encoding.Encoding, error) {
+func encodingOf(label string) (encoding.Encoding, error) {
 	enc, err := htmlindex.Get(strings.TrimSpace(label))
 	if err != nil {
 		return nil, &godwit.UnknownCharsetError{Label: label}

@@ -73,7 +73,7 @@ func setValues(v reflect.Value, values url.Values, tag string, refuse bool) erro
 		v.Set(reflect.ValueOf(values))
 		return nil
 	case v.Kind() == reflect.Map && v.Type().Key().Kind() == reflect.String:
-		return setMap(v, values)
+		return setMap(v, values, tag)
 	case v.Kind() != reflect.Struct:
 		return fmt.Errorf("%v is no struct and no map with string keys", v.Type())
 	}
@@ -89,18 +89,18 @@ func setValues(v reflect.Value, values url.Values, tag string, refuse bool) erro
 			}
 			continue
 		}
-		if err := setTexts(fieldAt(v, index), texts); err != nil {
+		if err := setTexts(fieldAt(v, index), texts, tag); err != nil {
 			return fmt.Errorf("parameter %q: %w", name, err)
 		}
 	}
 	return nil
 }
 
-func setMap(m reflect.Value, values url.Values) error {
+func setMap(m reflect.Value, values url.Values, tag string) error {
 	out := reflect.MakeMapWithSize(m.Type(), len(values))
 	for name, texts := range values {
 		e := reflect.New(m.Type().Elem()).Elem()
-		if err := setTexts(e, texts); err != nil {
+		if err := setTexts(e, texts, tag); err != nil {
 			return fmt.Errorf("parameter %q: %w", name, err)
 		}
 		out.SetMapIndex(reflect.ValueOf(name).Convert(m.Type().Key()), e)
@@ -109,9 +109,13 @@ func setMap(m reflect.Value, values url.Values) error {
 	return nil
 }
 
-// setTexts sets a value from the texts of one name.
-func setTexts(v reflect.Value, texts []string) error {
+// setTexts sets a value from the texts of one name. In a table an empty cell is
+// how a value that is not there is written.
+func setTexts(v reflect.Value, texts []string, tag string) error {
 	t := v.Type()
+	if tag == csvTag && t.Kind() == reflect.Pointer && len(texts) > 0 && texts[0] == "" {
+		return nil
+	}
 	if t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8 && !reflect.PointerTo(t).Implements(textUnmarshaler) {
 		s := reflect.MakeSlice(t, len(texts), len(texts))
 		for i, text := range texts {

@@ -136,6 +136,8 @@ func (l *limitReader) Read(p []byte) (int, error) {
 	}
 }
 
+const csvTag = "csv"
+
 var comma = attr.NewKey[rune]("negotiate.Comma")
 
 // Comma sets what separates the fields that [Rows] reads, for a client or one
@@ -146,7 +148,7 @@ func Comma(separator rune) godwit.Option { return godwit.Attribute(comma, separa
 // []string each record is given, the first too. For any other T, a struct or a
 // map with string keys, the first record holds the names: of fields, by the tag
 // `csv:"name"` or their own name without regard to case, or of keys. Names
-// without a field are ignored.
+// without a field are ignored; an empty field of a record is nil for a pointer.
 //
 // A record that is no T, or has another number of fields than the first, comes as
 // an error with its number, after which the loop may go on. The rest is as with
@@ -220,5 +222,5 @@ func setRecord(v any, names, record []string) error {
 	for i, name := range names {
 		values.Add(name, record[i])
 	}
-	return setValues(reflect.ValueOf(v).Elem(), values, "csv", false)
+	return setValues(reflect.ValueOf(v).Elem(), values, csvTag, false)
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/recovered"
 )
 
 // Config configures the plugin; its zero value is ready to use.
@@ -164,7 +165,7 @@ func (p *Plugin) encode(req *godwit.Request) (content.Content, error) {
 	if e == nil || !e.writes(req.Body) {
 		return nil, nil
 	}
-	data, err := e.codec.Marshal(req.Body)
+	data, err := e.marshal(req.Body)
 	if err == nil {
 		data, err = fromUTF8(mt, data)
 	}
@@ -210,6 +211,9 @@ func entryOf(codec godwit.Codec) (entry, error) {
 				return e, fmt.Errorf("Q(%v): a weight is from 0 to 1", c.q)
 			}
 			e.q, inner = c.q, c.Codec
+			if e.q > 0 {
+				e.q = max(e.q, 0.001) // less would be written as 0, which refuses
+			}
 			continue
 		}
 		break
@@ -271,12 +275,25 @@ func (e *entry) reads(v any) bool {
 	return !ok || c.reads(v)
 }
 
-// decode converts data to UTF-8 and lets the codec decode it.
-func (e *entry) decode(mt header.MediaType, data []byte, v any) error {
+// marshal has the codec encode; a panic of it becomes an error.
+func (e *entry) marshal(v any) (data []byte, err error) {
+	defer recovered.Codec(&err, unwrap(e.codec), "encoding", v)
+	return e.codec.Marshal(v)
+}
+
+// unmarshal has the codec decode; a panic of it becomes an error.
+func (e *entry) unmarshal(data []byte, v any) (err error) {
+	defer recovered.Codec(&err, unwrap(e.codec), "decoding into", v)
+	return e.codec.Unmarshal(data, v)
+}
+
+// decode converts data to UTF-8 and has the codec decode it.
+func (e *entry) decode(mt header.MediaType, data []byte, v any) (err error) {
 	data, converted, err := toUTF8(mt, data)
 	if err != nil {
 		return err
 	}
+	defer recovered.Codec(&err, unwrap(e.codec), "decoding into", v)
 	if c, ok := unwrap(e.codec).(interface{ unmarshalUTF8([]byte, any) error }); ok && converted {
 		return c.unmarshalUTF8(data, v)
 	}

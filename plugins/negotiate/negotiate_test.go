@@ -3,6 +3,7 @@ package negotiate_test
 import (
 	"context"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -142,6 +143,9 @@ func TestEncodeByType(t *testing.T) {
 			"suffix":         {fits{A: "é"}, []godwit.Option{godwit.ContentType("application/x+json")}, `application/x+json|{"a":"é"}`},
 			"xml":            {fits{A: "é"}, []godwit.Option{godwit.ContentType("application/xml")}, `application/xml|<f><a>é</a></f>`},
 			"charset":        {fits{A: "é"}, []godwit.Option{godwit.ContentType("application/xml; charset=iso-8859-1")}, "application/xml; charset=iso-8859-1|<f><a>\xe9</a></f>"},
+			"not in it":      {fits{A: "€"}, []godwit.Option{godwit.ContentType("application/xml; charset=iso-8859-1")}, "error: text does not fit charset iso-8859-1"},
+			"not ASCII":      {fits{A: "é"}, []godwit.Option{godwit.ContentType("application/json; charset=us-ascii")}, "error: text does not fit charset us-ascii"},
+			"UTF-16":         {fits{A: "é"}, []godwit.Option{godwit.ContentType("application/json; charset=utf-16")}, "application/json; charset=utf-16|\xff\xfe{\x00\"\x00a\x00\"\x00:\x00\"\x00\xe9\x00\"\x00}\x00"},
 			"form":           {fits{A: "é"}, []godwit.Option{godwit.ContentType("application/x-www-form-urlencoded")}, "application/x-www-form-urlencoded|a=%C3%A9"},
 			"text":           {color(3), []godwit.Option{godwit.ContentType("text/plain")}, "text/plain|color 3"},
 			"a string":       {"s", []godwit.Option{godwit.ContentType("application/json")}, "application/json|s"},
@@ -165,6 +169,59 @@ func TestEncodeByType(t *testing.T) {
 		}
 	}, godwit.Install(negotiate.New(config)))
 }
+
+// TestCodecPanics: what a codec stumbles over fails the call, in every way to it.
+func TestCodecPanics(t *testing.T) {
+	boom := func([]byte, any) error { panic("boom") }
+	fine := func(any) ([]byte, error) { return []byte("{}"), nil }
+	codec := negotiate.Q(negotiate.Func(fine, boom, "application/json"), 0.5)
+	const want = "codec *negotiate.pair for application/json, decoding into *negotiate_test.fits, panicked: boom"
+	for name, opt := range map[string]godwit.ClientOption{
+		"plugin": godwit.Install(negotiate.New(negotiate.Config{Codecs: []godwit.Codec{codec}})), "client": godwit.WithCodec(codec),
+	} {
+		everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
+			req := text("application/json", "[{}]")(base)
+			var lines, items error
+			for _, err := range negotiate.Lines[fits](t.Context(), c, req) {
+				lines = err
+			}
+			for _, err := range negotiate.Items[fits](t.Context(), c, req) {
+				items = err
+			}
+			resp, err := c.Do(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, as := godwit.As[fits](t.Context(), resp)
+			for _, err := range []error{lines, items, as} {
+				d, ok := errors.AsType[*godwit.DecodeError](err)
+				if want := strings.TrimPrefix(want, "codec *negotiate.pair"); !ok || !strings.Contains(d.Error(), want) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			_, err = godwit.Get[fits](t.Context(), c, base, godwit.Param("type", "application/json"), godwit.Param("body", "{}"), godwit.Param("status", 1), negotiate.ErrorAs[fits]())
+			if _, ok := errors.AsType[*godwit.StatusError](err); !ok {
+				t.Errorf("%s, ErrorAs: %v", name, err)
+			}
+		}, opt)
+	}
+	everyengine.Run(t, receive, func(t *testing.T, c *godwit.Client, base string) {
+		_, err := godwit.Post[string](t.Context(), c, base, fits{})
+		if ge, ok := errors.AsType[*godwit.Error](err); !ok || ge.Op != engine.OpBuild || !strings.Contains(err.Error(), "encoding negotiate_test.fits, panicked: boom") {
+			t.Error(err)
+		}
+	}, godwit.Install(negotiate.New(negotiate.Config{Codecs: []godwit.Codec{negotiate.Func(func(any) ([]byte, error) { panic("boom") }, boom, "application/x")}})))
+	everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
+		_, err := godwit.Get[panics](t.Context(), c, base, godwit.Param("type", "application/xml; charset=latin1"), godwit.Param("body", "<a/>"))
+		if _, ok := errors.AsType[*godwit.DecodeError](err); !ok || !strings.Contains(err.Error(), "codec negotiate.XML for application/xml") {
+			t.Error(err)
+		}
+	}, godwit.Install(negotiate.New(negotiate.Config{})))
+}
+
+type panics struct{}
+
+func (*panics) UnmarshalXML(*xml.Decoder, xml.StartElement) error { panic("boom") }
 
 func TestCharset(t *testing.T) {
 	type doc struct {
@@ -270,6 +327,7 @@ func TestAccept(t *testing.T) {
 		"default":          {want: standard},
 		"weights":          {config: negotiate.Config{Codecs: three}, want: "application/json, application/xml;q=0.5, text/xml;q=0.5, */*;q=0.1"},
 		"low weights":      {config: negotiate.Config{Codecs: []godwit.Codec{negotiate.Q(negotiate.JSON{}, 0.01)}}, want: "application/json;q=0.01, */*;q=0.005"},
+		"tiny weight":      {config: negotiate.Config{Codecs: []godwit.Codec{negotiate.Q(negotiate.JSON{}, 0.00001)}}, want: "application/json;q=0.001, */*;q=0.001"},
 		"only":             {config: negotiate.Config{Codecs: three, Only: true}, want: "application/json, application/xml;q=0.5, text/xml;q=0.5"},
 		"exclude":          {opts: []godwit.Option{negotiate.Exclude("*/xml")}, want: "application/json, */*;q=0.1"},
 		"exclude pattern":  {opts: []godwit.Option{negotiate.Exclude("text/*", "application/json")}, want: "application/xml;q=0.9, */*;q=0.1"},
@@ -278,6 +336,7 @@ func TestAccept(t *testing.T) {
 		"kept":             {opts: []godwit.Option{godwit.Accept("a/b")}, want: "a/b"},
 		"kept, the same":   {opts: []godwit.Option{godwit.Accept("application/json, */*;q=0.5")}, want: "application/json, */*;q=0.5"},
 		"kept, client":     {client: []godwit.ClientOption{godwit.Accept("a/b")}, want: "a/b"},
+		"kept, client's":   {client: []godwit.ClientOption{godwit.Accept("application/json, */*;q=0.5")}, want: "application/json, */*;q=0.5"},
 		"added":            {opts: []godwit.Option{godwit.Accept("a/b"), negotiate.AcceptMerge(negotiate.AddToAccept)}, want: "a/b, application/json, application/xml;q=0.9, text/xml;q=0.9"},
 		"added, covered":   {config: negotiate.Config{Merge: negotiate.AddToAccept}, opts: []godwit.Option{godwit.Accept("application/*;q=0.3", "a/b")}, want: "application/*;q=0.3, a/b, text/xml;q=0.9"},
 		"added, excluded":  {config: negotiate.Config{Merge: negotiate.AddToAccept}, opts: []godwit.Option{godwit.Accept("a/b"), negotiate.Exclude("*/*")}, want: "a/b"},

@@ -32,13 +32,16 @@ var maxItem = attr.NewKey[int]("negotiate.MaxItem")
 func MaxItem(n int) godwit.Option { return godwit.Attribute(maxItem, n) }
 
 // Lines sends req and iterates over the lines of the response: one JSON value a
-// line (NDJSON, JSON Lines, and RFC 7464's sequences), empty lines left out. A T
-// that is string, []byte or json.RawMessage is the line as it is, without its
-// line end; strings and bytes are given for empty lines, too.
+// line (NDJSON, JSON Lines), empty lines left out. A T that is string, []byte or
+// json.RawMessage is the line as it is, without its line end; strings and bytes
+// are given for empty lines, too.
+//
+// Of application/json-seq (RFC 7464) it gives the texts, which may be of several
+// lines. A number, true, false or null that may be cut is an error (§2.4).
 //
 // The body is read as the loop goes on; breaking out of it releases the
 // connection. A status outside 2xx is *godwit.StatusError. A line that is no T
-// comes as an error, *godwit.DecodeError with the number of the line, after which
+// comes as an error, *godwit.DecodeError with its number, after which
 // the loop may go on; any other error is the last. req is not changed, and each
 // use of the iterator sends it.
 func Lines[T any](ctx context.Context, c *godwit.Client, req *godwit.Request) iter.Seq2[T, error] {
@@ -49,9 +52,9 @@ func Lines[T any](ctx context.Context, c *godwit.Client, req *godwit.Request) it
 			return
 		}
 		defer s.resp.Close()
-		lines := &lineReader{r: bufio.NewReaderSize(s.body, 16<<10), limit: s.limit}
-		for {
-			line, err := lines.next()
+		next, what := s.split()
+		for n := 1; ; n++ {
+			line, err := next()
 			if err == io.EOF {
 				return
 			}
@@ -61,7 +64,7 @@ func Lines[T any](ctx context.Context, c *godwit.Client, req *godwit.Request) it
 			}
 			v, skip, err := s.line(line)
 			if err != nil {
-				err = s.wrap(line, fmt.Errorf("line %d: %w", lines.n, err))
+				err = s.wrap(line, fmt.Errorf("%s %d: %w", what, n, err))
 			}
 			if !skip && !yield(v, err) {
 				return
@@ -76,6 +79,8 @@ type stream[T any] struct {
 	body  io.Reader // in UTF-8
 	limit int
 	json  *entry
+	// sequence says that the body is of type application/json-seq.
+	sequence bool
 }
 
 // open sends a request whose body is to be streamed.
@@ -95,7 +100,9 @@ func open[T any](ctx context.Context, c *godwit.Client, req *godwit.Request, acc
 		s.limit = n
 	}
 	s.json = codecFor(resp.Call().Client(), jsonType)
-	if s.body, err = readUTF8(resp.Body, resp.Header.Get("Content-Type")); err != nil {
+	contentType := resp.Header.Get("Content-Type")
+	s.sequence = isSequence(contentType)
+	if s.body, err = readUTF8(resp.Body, contentType); err != nil {
 		resp.Close()
 	}
 	return s, err
@@ -144,18 +151,35 @@ func snippet(b []byte) string {
 	return fmt.Sprintf("%q", b)
 }
 
+// split returns what reads the lines or texts, and what they are called.
+func (s *stream[T]) split() (next func() ([]byte, error), what string) {
+	r := bufio.NewReaderSize(s.body, 16<<10)
+	if s.sequence {
+		return (&sequenceReader{r: r, limit: s.limit}).next, "text"
+	}
+	return (&lineReader{r: r, limit: s.limit}).next, "line"
+}
+
 // line makes a T of one line; skip says that there is nothing on it.
 func (s *stream[T]) line(line []byte) (v T, skip bool, err error) {
+	bare := line
+	if s.sequence {
+		bare = trimEnd(line)
+	}
 	switch p := any(&v).(type) {
 	case *string:
-		*p = string(line)
+		*p = string(bare)
 		return v, false, nil
 	case *[]byte:
-		*p = bytes.Clone(line)
+		*p = bytes.Clone(bare)
 		return v, false, nil
 	}
-	line = bytes.TrimSpace(bytes.TrimLeft(line, "\x1e")) // RFC 7464 §2.2
-	if len(line) == 0 {
+	if s.sequence {
+		if err := checkCut(line); err != nil {
+			return v, false, err
+		}
+	}
+	if line = bytes.TrimSpace(bytes.TrimLeft(line, "\x1e")); len(line) == 0 {
 		return v, true, nil
 	}
 	if p, ok := any(&v).(*json.RawMessage); ok {
@@ -168,7 +192,7 @@ func (s *stream[T]) line(line []byte) (v T, skip bool, err error) {
 
 // value decodes one JSON value.
 func (s *stream[T]) value(data []byte) (v T, err error) {
-	if err = s.json.codec.Unmarshal(data, &v); err != nil {
+	if err = s.json.unmarshal(data, &v); err != nil {
 		var none T
 		return none, err
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/content"
@@ -69,6 +70,10 @@ func TestLines(t *testing.T) {
 		"ndjson":          {users, text("application/x-ndjson", "{\"name\":\"a\"}\n{\"name\":\"b\"}\n"), "{Name:a Age:0} | {Name:b Age:0}"},
 		"no end, empties": {users, text("application/jsonl", "\r\n{\"name\":\"a\"}\r\n\n  \n{\"name\":\"b\"}"), "{Name:a Age:0} | {Name:b Age:0}"},
 		"sequence":        {users, text("application/json-seq", "\x1e{\"name\":\"a\"}\n\x1e{\"name\":\"b\"}\n"), "{Name:a Age:0} | {Name:b Age:0}"},
+		"seq., lines":     {users, text("application/json-seq", "\n\x1e\x1e{\n \"name\": \"a}\\\"{\"\n}\n\x1e{\"name\":\n\"b\"}\n"), "{Name:a}\"{ Age:0} | {Name:b Age:0}"},
+		"seq., suffix":    {users, text("application/x+json-seq", "\x1e{\n\"name\":\"a\"}"), "{Name:a Age:0}"},
+		"seq., raw":       {raw, text("application/json-seq", "\x1e{\n1\r\n}\r\n\x1e2"), `"{\n1\r\n}" | "2"`},
+		"seq., limit":     {raw, text("application/json-seq", "\x1e{\n345}\n\x1e{\n3456}\n", negotiate.MaxItem(6)), `"{\n345}" | !text 2: item too long`},
 		"mark":            {users, text("", "\xef\xbb\xbf{\"name\":\"a\"}"), "{Name:a Age:0}"},
 		"charset":         {users, text("application/x-ndjson; charset=latin1", "{\"name\":\"\xe9\"}\n"), "{Name:é Age:0}"},
 		"utf-16":          {raw, text("text/plain", "\xfe\xff\x00a\x00\n\x00\xe9"), `"a" | "é"`},
@@ -88,6 +93,57 @@ func TestLines(t *testing.T) {
 		everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
 			check(t, name, row.read(c, row.req(base)), row.want)
 		})
+	}
+}
+
+// TestSequence: a broken text costs no other, one that may be cut is none, and
+// each is given before the next one comes.
+func TestSequence(t *testing.T) {
+	everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
+		var got []string
+		body := "\x1e{\n\x1e[\"\n\n\x1e12\x1e13 \x1etrue\n\x1e{}}\n\x1e[\n]\x1e\"x\"\x1e14"
+		for v, err := range negotiate.Lines[any](t.Context(), c, text("application/json-seq", body)(base)) {
+			if broken, ok := errors.AsType[*godwit.DecodeError](err); ok {
+				got = append(got, "!"+broken.Err.Error())
+			} else {
+				got = append(got, fmt.Sprint(v))
+			}
+		}
+		const cut = "the text may be cut: a number, true, false or null in a sequence ends with white space (RFC 7464 §2.4)"
+		want := []string{
+			"!text 1: unexpected end of JSON input", "!text 2: unexpected end of JSON input", "!text 3: " + cut, "13", "true",
+			"!text 6: invalid character '}' after top-level value", "[]", "x", "!text 9: " + cut,
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got\n%q\nwant\n%q", got, want)
+		}
+	})
+	r, w := io.Pipe()
+	answer := mock.Status(200).WithHeader("Content-Type", "application/json-seq").WithReader(r)
+	c := godwit.New(godwit.WithEngineInstance(mock.Serve(answer)))
+	defer c.Close()
+	more := make(chan string, 1)
+	more <- "\x1e{\n}\n"
+	go func() {
+		for s := range more {
+			io.WriteString(w, s)
+		}
+		w.Close()
+	}()
+	n := 0
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for v, err := range negotiate.Lines[map[string]int](ctx, c, godwit.NewRequest("GET", "http://h/")) {
+		if n++; err != nil || len(v) > 0 {
+			t.Error(v, err)
+		}
+		if n == 1 {
+			more <- "\x1e{\n}\n" // the first came before this one began
+			close(more)
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d texts", n)
 	}
 }
 
@@ -209,6 +265,20 @@ func TestRows(t *testing.T) {
 	maps := func(c *godwit.Client, req *godwit.Request) string {
 		return collect(negotiate.Rows[map[string]string](context.Background(), c, req), show)
 	}
+	type table struct {
+		A *float64
+		B *string
+		C *time.Time
+		D string
+	}
+	cells := func(c *godwit.Client, req *godwit.Request) string {
+		return collect(negotiate.Rows[table](context.Background(), c, req), func(r table) string {
+			if r.A == nil {
+				return fmt.Sprintf("%v %v %v %q", r.A, r.B, r.C, r.D)
+			}
+			return fmt.Sprintf("%v %v %v %q", *r.A, *r.B, r.C.Year(), r.D)
+		})
+	}
 	for name, row := range map[string]struct {
 		read func(*godwit.Client, *godwit.Request) string
 		req  func(string) *godwit.Request
@@ -217,18 +287,23 @@ func TestRows(t *testing.T) {
 		"records":     {plain, text("text/csv", "a,\"b\"\"\nc\"\r\n1\n"), `["a" "b\"\nc"] | ["1"]`},
 		"structs":     {users, text("text/csv", "Age,x,name\n7,y,a\n8,z,b"), "{Name:a Age:7} | {Name:b Age:8}"},
 		"maps":        {maps, text("text/csv", "k,l\n1,2\n"), "map[k:1 l:2]"},
-		"mark":        {maps, text("text/csv", "\xef\xbb\xbfk\n1\n"), "map[k:1]"},
-		"charset":     {plain, text("text/csv; charset=latin1", "\xe9\n"), `["é"]`},
-		"tabs":        {plain, text("text/tab-separated-values", "a\tb,c\n"), `["a" "b,c"]`},
-		"semicolons":  {plain, text("text/csv", "a;b,c\n", negotiate.Comma(';')), `["a" "b,c"]`},
-		"empty":       {users, text("text/csv", ""), ""},
-		"names alone": {users, text("text/csv", "name\n"), ""},
-		"quotes":      {plain, text("text/csv", "a\n\"b\n"), `["a"] | !extraneous or missing " in quoted-field`},
-		"bad comma":   {plain, text("text/csv", "a\n", negotiate.Comma('"')), "!invalid field or comment delimiter"},
-		"just":        {plain, text("text/csv", "1234\n5678\n", negotiate.MaxItem(5)), `["1234"] | ["5678"]`},
-		"too long":    {plain, text("text/csv", "1234\n\"56\n78\"\n", negotiate.MaxItem(5)), `["1234"] | !record 2: item too long`},
-		"unclosed":    {plain, text("text/csv", "1234\n\""+strings.Repeat("x\n", 10<<10), negotiate.MaxItem(5)), `["1234"] | !record 2: item too long`},
-		"status":      {plain, text("text/plain", "oops", godwit.Param("status", 1)), "!status 418"},
+		"empty cells": {cells, text("text/csv", "A,B,C,D\n,,,\n1.5,x,2026-01-02T00:00:00Z,\n"), "<nil> <nil> <nil> \"\" | 1.5 x 2026 \"\""},
+		"empty, maps": {func(c *godwit.Client, req *godwit.Request) string {
+			return collect(negotiate.Rows[map[string]*int](context.Background(), c, req), func(m map[string]*int) string { return fmt.Sprint(m["a"] == nil, *m["b"], len(m)) })
+		}, text("text/csv", "a,b\n,2\n"), "true 2 2"},
+		"empty number": {users, text("text/csv", "age\n\"\"\n"), "!record 2: parameter \"age\""},
+		"mark":         {maps, text("text/csv", "\xef\xbb\xbfk\n1\n"), "map[k:1]"},
+		"charset":      {plain, text("text/csv; charset=latin1", "\xe9\n"), `["é"]`},
+		"tabs":         {plain, text("text/tab-separated-values", "a\tb,c\n"), `["a" "b,c"]`},
+		"semicolons":   {plain, text("text/csv", "a;b,c\n", negotiate.Comma(';')), `["a" "b,c"]`},
+		"empty":        {users, text("text/csv", ""), ""},
+		"names alone":  {users, text("text/csv", "name\n"), ""},
+		"quotes":       {plain, text("text/csv", "a\n\"b\n"), `["a"] | !extraneous or missing " in quoted-field`},
+		"bad comma":    {plain, text("text/csv", "a\n", negotiate.Comma('"')), "!invalid field or comment delimiter"},
+		"just":         {plain, text("text/csv", "1234\n5678\n", negotiate.MaxItem(5)), `["1234"] | ["5678"]`},
+		"too long":     {plain, text("text/csv", "1234\n\"56\n78\"\n", negotiate.MaxItem(5)), `["1234"] | !record 2: item too long`},
+		"unclosed":     {plain, text("text/csv", "1234\n\""+strings.Repeat("x\n", 10<<10), negotiate.MaxItem(5)), `["1234"] | !record 2: item too long`},
+		"status":       {plain, text("text/plain", "oops", godwit.Param("status", 1)), "!status 418"},
 	} {
 		everyengine.Run(t, send, func(t *testing.T, c *godwit.Client, base string) {
 			check(t, name, row.read(c, row.req(base)), row.want)

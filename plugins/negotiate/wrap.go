@@ -13,7 +13,7 @@ import (
 	"github.com/godwit-go/godwit/content"
 )
 
-// Q gives a codec its weight in Accept, from 0 to 1. Codecs without it have
+// Q gives a codec its weight in Accept, from 0 to 1, in thousandths. Codecs without it have
 // weight 1; one of weight 0 decodes what comes but is not asked for.
 func Q(codec godwit.Codec, q float64) godwit.Codec { return &weighted{codec, q} }
 

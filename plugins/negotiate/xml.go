@@ -44,7 +44,7 @@ func (x XML) Marshal(v any) ([]byte, error) {
 // Unmarshal implements [godwit.Codec].
 func (x XML) Unmarshal(data []byte, v any) error {
 	return x.unmarshal(data, v, func(label string, r io.Reader) (io.Reader, error) {
-		enc, err := charset(label)
+		enc, err := encodingOf(label)
 		if err != nil {
 			return nil, err
 		}

@@ -11,6 +11,16 @@ import (
 	"github.com/godwit-go/godwit/plugins/negotiate/msgpack"
 )
 
+// TestPanics: the library stumbles over keys that can't be hashed.
+func TestPanics(t *testing.T) {
+	for _, data := range []string{"\x81\x90\x01", "\x81\x80\x01"} {
+		err := (msgpack.Codec{}).Unmarshal([]byte(data), new(map[any]any))
+		if err == nil || !strings.Contains(err.Error(), "codec msgpack.Codec for application/vnd.msgpack") || !strings.Contains(err.Error(), "decoding into *map[interface {}]interface {}, panicked") {
+			t.Errorf("%q: %v", data, err)
+		}
+	}
+}
+
 func TestRead(t *testing.T) {
 	for name, row := range map[string]struct {
 		codec msgpack.Codec

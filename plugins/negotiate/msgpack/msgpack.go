@@ -14,6 +14,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/godwit-go/godwit"
+	"github.com/godwit-go/godwit/internal/recovered"
 )
 
 // Codec encodes map keys in order, so that equal values give equal bytes. Maps in
@@ -59,6 +60,13 @@ func (c Codec) Unmarshal(data []byte, v any) error {
 	if err := check(data, depth); err != nil {
 		return err
 	}
+	return c.decode(data, v)
+}
+
+// decode has the library decode, which panics where a key of a map[any]any is an
+// array or map.
+func (c Codec) decode(data []byte, v any) (err error) {
+	defer recovered.Codec(&err, c, "decoding into", v)
 	d := msgpack.NewDecoder(bytes.NewReader(data))
 	d.SetCustomStructTag("json")
 	d.DisallowUnknownFields(c.Strict)

@@ -1,12 +1,12 @@
 package yaml
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
 )
 
 // The parser and the decoder recurse for each level and copy what an alias stands
@@ -14,27 +14,22 @@ import (
 // for what aliases add up to.
 
 func (c Codec) check(data []byte) error {
-	maxDepth, maxNodes := c.MaxDepth, c.MaxNodes
-	if maxDepth <= 0 {
-		maxDepth = 100
-	}
-	if maxNodes <= 0 {
-		maxNodes = 100_000 + len(data)
-	}
-	tokens := lexer.Tokenize(string(data))
-	if depthOf(tokens) > maxDepth {
-		return fmt.Errorf("nested more than %d deep", maxDepth)
-	}
-	if err := checkRuns(tokens); err != nil {
+	if err := checkText(data); err != nil {
 		return err
 	}
-	if !hasAlias(tokens) {
+	tokens := lexer.Tokenize(string(data))
+	e, err := c.measure(tokens)
+	if err != nil {
+		return err
+	}
+	if !e.aliases {
 		return nil
 	}
 	file, err := parser.Parse(tokens, 0)
 	if err != nil {
 		return err
 	}
+	maxNodes := cmp.Or(max(0, c.MaxNodes), 100_000+len(data))
 	s := &sizes{anchors: make(map[string]int), limit: maxNodes}
 	total := 0
 	for _, doc := range file.Docs {
@@ -43,73 +38,6 @@ func (c Codec) check(data []byte) error {
 		}
 	}
 	return nil
-}
-
-func hasAlias(tokens token.Tokens) bool {
-	for _, t := range tokens {
-		if t.Type == token.AliasType {
-			return true
-		}
-	}
-	return false
-}
-
-// The parser takes time by the square of what follows each other without a line
-// end or, in brackets, a comma between, and of the number of documents. No sensible
-// body has many of either.
-const (
-	maxRun       = 1000
-	maxDocuments = 100
-)
-
-func checkRuns(tokens token.Tokens) error {
-	flow, run, line, documents := 0, 0, 0, 0
-	for _, t := range tokens {
-		run++
-		switch t.Type {
-		case token.SequenceStartType, token.MappingStartType:
-			flow++
-		case token.SequenceEndType, token.MappingEndType:
-			flow = max(0, flow-1)
-		case token.CollectEntryType:
-			run = 0
-		case token.DocumentHeaderType, token.DocumentEndType:
-			documents++
-		}
-		if at := t.Position.Line; at != line && flow == 0 {
-			line, run = at, 0
-		}
-		if run > maxRun {
-			return fmt.Errorf("line %d: more than %d tokens in a row", t.Position.Line, maxRun)
-		}
-	}
-	if documents > maxDocuments {
-		return fmt.Errorf("more than %d documents", maxDocuments)
-	}
-	return nil
-}
-
-// depthOf returns how deep flow collections and the entries of block sequences
-// ("- - - x") are nested. Block mappings need a line and an indent for each level.
-func depthOf(tokens token.Tokens) int {
-	flow, deepest := 0, 0
-	var columns []int
-	for _, t := range tokens {
-		switch t.Type {
-		case token.SequenceStartType, token.MappingStartType:
-			flow++
-		case token.SequenceEndType, token.MappingEndType:
-			flow = max(0, flow-1)
-		case token.SequenceEntryType, token.MappingKeyType:
-			at := t.Position.Column
-			for len(columns) > 0 && columns[len(columns)-1] >= at {
-				columns = columns[:len(columns)-1]
-			}
-			columns = append(columns, at)
-		}
-		deepest = max(deepest, flow+len(columns))
-	}
-	return deepest
 }
 
 // sizes counts the nodes of a tree with its aliases expanded.
