@@ -3,6 +3,7 @@ package godwit
 import (
 	"context"
 	"errors"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,8 +19,9 @@ import (
 type Call struct {
 	client  *Client
 	ctx     callContext
-	mode    mode
 	maxBody int64
+
+	scheme, host string // of Origin
 
 	// parent is the call that this one is a fork of, or nil.
 	parent *Call
@@ -37,6 +39,8 @@ type Call struct {
 	rare  *rare
 	err   error
 	ended bool
+
+	mode mode
 
 	request  Request        // the working copy
 	response Response       // of buffered calls
@@ -157,6 +161,20 @@ func (c *Call) Err() error {
 
 // Cancel ends the call at once; what waits for it gets context.Canceled.
 func (c *Call) Cancel() { c.ctx.end(context.Canceled) }
+
+// Origin returns the scheme and the host, with the port if it has one, of the URL
+// that the call was for when it began to send: redirects, repetitions and load
+// balancers have no part in it. Before that they are "".
+func (c *Call) Origin() (scheme, host string) {
+	root := c.root()
+	return root.scheme, root.host
+}
+
+func (c *Call) setOrigin(u *url.URL) {
+	if u != nil {
+		c.scheme, c.host = u.Scheme, u.Host
+	}
+}
 
 // Fork starts a branch of the call for sends that run beside others: hedging,
 // revalidation in the background. ctx is the call's context, or
@@ -306,11 +324,7 @@ func (c *callContext) watch() {
 type callersEnd struct{ *callContext }
 
 func (c callersEnd) Abort(error) {
-	cause, err := context.Cause(c.parent), c.parent.Err()
-	if !errors.Is(cause, err) {
-		cause = &endedError{cause, err}
-	}
-	c.end(cause)
+	c.end(endOf(c.parent))
 }
 
 // Abort ends the context when a context it hangs on ends.

@@ -251,6 +251,7 @@ func (call *Call) run(ctx context.Context, noRequest bool) (*Response, error) {
 	handler := c.call
 	if call.mode == transport {
 		handler = c.door
+		call.setOrigin(req.URL)
 	}
 	ok := false
 	defer func() {

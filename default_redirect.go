@@ -33,10 +33,11 @@ func AllowHTTPSDowngrade(allow bool) Option { return allowDowngrade.Set(allow) }
 
 // redirect is phase Follow: redirects by RFC 9110 §15.4.
 func (b *builtins) redirect(ctx context.Context, req *Request, next Handler) (*Response, error) {
+	call, first := CallFrom(ctx), req
+	call.setOrigin(req.URL)
 	if !b.follow.For(req) {
 		return next(ctx, req)
 	}
-	call, first := CallFrom(ctx), req
 	for n := 0; ; n++ {
 		resp, err := next(ctx, req)
 		if err != nil || !redirects(resp.Status) || resp.upgraded != nil {

@@ -82,14 +82,14 @@ func (b *builtins) wantsSuccess(req *Request) bool {
 
 // statusError saves the body, what there is of it within the limit, and releases
 // the connection.
-func statusError(resp *Response, bodyErr error) error {
+func statusError(resp *Response, bodyErr error) *StatusError {
 	switch {
 	case resp.isSaved:
 		resp.Rewind()
 	case bodyErr != nil:
 		resp.setSaved(resp.mem.data)
 	default:
-		if resp.call.client.builtin.toHead.For(resp.request) { // nothing else bounds the body
+		if resp.call != nil && resp.call.client.builtin.toHead.For(resp.request) { // nothing else bounds the body
 			defer time.AfterFunc(statusErrorTime, func() { resp.base.Close() }).Stop()
 		}
 		var data []byte
@@ -98,6 +98,14 @@ func statusError(resp *Response, bodyErr error) error {
 		resp.setSaved(data)
 	}
 	return &StatusError{Response: resp, Problem: problemOf(resp), BodyErr: bodyErr}
+}
+
+// NewStatusError returns the error for a response that an interceptor gives up
+// on. It saves the body, up to 1 MiB and for a second at most, and releases the
+// connection.
+func NewStatusError(resp *Response) *StatusError {
+	defer time.AfterFunc(statusErrorTime, func() { resp.base.Close() }).Stop()
+	return statusError(resp, resp.saveErr)
 }
 
 // Problem holds problem details (RFC 9457).

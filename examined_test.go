@@ -243,3 +243,35 @@ func TestLoop(t *testing.T) {
 		c.Close()
 	}
 }
+
+// TestOrigin: what a call is for does not change with where it is sent.
+func TestOrigin(t *testing.T) {
+	var seen []string
+	note := godwit.Intercept(godwit.SendReceive, func(ctx context.Context, r *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
+		scheme, host := godwit.CallFrom(ctx).Origin()
+		seen = append(seen, scheme+"://"+host+" "+r.URL.Host)
+		return next(ctx, r)
+	})
+	balance := godwit.Intercept(godwit.SendState, func(ctx context.Context, r *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
+		r = r.Clone()
+		u := *r.URL
+		u.Host = "balanced." + u.Host
+		r.URL = &u
+		return next(ctx, r)
+	})
+	eng := mock.New(mock.Redirect("https://other.example/"), mock.OK(""), mock.OK(""))
+	c := godwit.New(godwit.WithEngineInstance(eng), note, balance)
+	defer c.Close()
+	if _, err := c.Do(t.Context(), godwit.NewRequest("GET", "http://first.example:8080/")); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.RoundTrip(t.Context(), godwit.NewRequest("GET", "http://direct.example/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Close()
+	want := "[http://first.example:8080 balanced.first.example:8080 http://first.example:8080 balanced.other.example http://direct.example direct.example]"
+	if got := fmt.Sprint(seen); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}

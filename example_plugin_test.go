@@ -310,3 +310,21 @@ func ExampleDecode() {
 	fmt.Println(m.From, m.To, err)
 	// Output: e2 e4 <nil>
 }
+
+func ExampleNewStatusError() {
+	giveUp := func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
+		resp, err := next(ctx, req)
+		if err == nil && resp.Status == godwit.StatusServiceUnavailable {
+			return nil, fmt.Errorf("not tried again: %w", godwit.NewStatusError(resp))
+		}
+		return resp, err
+	}
+	locked := mock.Bytes(503, "application/problem+json", []byte(`{"title":"Locked by another user"}`))
+	c := godwit.New(godwit.WithEngineInstance(mock.Serve(locked)), godwit.Intercept(godwit.SendRetry, giveUp))
+	defer c.Close()
+
+	_, err := c.Do(ctx, godwit.NewRequest("GET", "https://example.org/"))
+	se, _ := errors.AsType[*godwit.StatusError](err)
+	fmt.Println(se.Problem.Title)
+	// Output: Locked by another user
+}

@@ -118,6 +118,16 @@ func (r *Request) With(opts ...Option) *Request {
 	return r
 }
 
+// WithDefaults applies options as With does, but r keeps the settings it has.
+// What options do to its fields, its URL and its body is as in With.
+func (r *Request) WithDefaults(opts ...Option) *Request {
+	own := r.settings
+	r.With(opts...)
+	own.Merge(&r.settings)
+	r.settings = own
+	return r
+}
+
 // keepReader makes one content of a reader, however often the request is sent,
 // so that sending it again is refused instead of sending nothing.
 func (r *Request) keepReader() {

@@ -45,6 +45,7 @@ type Response struct {
 	base     *baseBody
 	trailer  func() header.Header
 	isSaved  bool
+	saveErr  error      // of a Save that failed
 	mem      memoryBody // the saved bytes
 	upgraded io.ReadWriteCloser
 	conn     *engine.Conn
@@ -182,6 +183,9 @@ func (r *Response) Save() error {
 	if r.isSaved || r.upgraded != nil {
 		return nil
 	}
+	if r.saveErr != nil {
+		return r.saveErr
+	}
 	limit := int64(defaultMaxBody)
 	if r.call != nil {
 		limit = r.call.maxBody
@@ -199,7 +203,7 @@ func (r *Response) Save() error {
 			err = bodyError(err)
 		}
 		r.Close()
-		r.mem.data = data // what there is, for a StatusError
+		r.mem.data, r.saveErr = data, err // what there is, for a StatusError
 		return err
 	}
 	r.Close()

@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
+	"strings"
 
+	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/header"
 )
 
-// APIKey sends a key with each request: in a field, a query parameter or a
-// cookie. A refusal is final.
+// APIKey sends a key with each request that has none there: in a field, a query
+// parameter or a cookie. A refusal is final.
 type APIKey struct {
 	// Header, Query or Cookie names the field, the query parameter or the cookie;
 	// at most one of them; none = field X-API-Key. Prefer a field: URLs end up
@@ -47,6 +50,9 @@ func (k APIKey) NewAuthenticator() (Authenticator, error) {
 			return nil, fmt.Errorf("auth: APIKey: %w", err)
 		}
 	}
+	if k.Header != "" && !header.ValidValue(k.Key) {
+		return nil, fmt.Errorf("auth: APIKey: the key has control characters, or white space at an end")
+	}
 	return apiKey{k}, nil
 }
 
@@ -60,6 +66,9 @@ func (k apiKey) Scope() Scope {
 }
 
 func (k apiKey) Authorize(ctx context.Context, x *Exchange) error {
+	if k.own(x.Request) {
+		return nil
+	}
 	key := k.Key
 	if k.Load != nil {
 		var err error
@@ -82,14 +91,31 @@ func (k apiKey) Authorize(ctx context.Context, x *Exchange) error {
 		if err != nil {
 			return fmt.Errorf("auth: APIKey: %w", err)
 		}
-		if own := req.Header.Get("Cookie"); own != "" {
-			pair = own + "; " + pair
+		all := append(req.Header.Values("Cookie"), pair)
+		for i, field := range all {
+			all[i] = strings.TrimRight(field, "; ")
 		}
-		req.Header.Set("Cookie", pair)
+		req.Header.Set("Cookie", strings.Join(all, "; "))
 	default:
 		req.Header.Set(k.Header, key)
 	}
 	return nil
+}
+
+// own reports whether the request brings a key itself, but for a field, which is
+// seen by the scope.
+func (k apiKey) own(req *godwit.Request) bool {
+	switch {
+	case k.Query != "":
+		return req.URL.Query().Has(k.Query)
+	case k.Cookie != "":
+		for _, field := range req.Header.Values("Cookie") {
+			if slices.ContainsFunc(header.ParseCookies(field), func(c header.Pair) bool { return c.Name == k.Cookie }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (k apiKey) Accepts(*Exchange) bool { return false }

@@ -100,7 +100,8 @@ func (p *Plugin) Clear() {
 	}
 }
 
-// Install hooks the plugin into phases SendAuth, SendAttempt and SendEngine.
+// Install hooks the plugin into phases SendRetry, SendAuth, SendAttempt and
+// SendEngine.
 func (p *Plugin) Install(s *godwit.Scope) error {
 	if p.err != nil {
 		return p.err
@@ -123,7 +124,7 @@ type installed struct {
 
 func (in *installed) serve(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
 	here := originOf(req.URL)
-	first := firstOrigin(ctx, here)
+	first := firstOrigin(ctx, req.URL, here)
 	s := &pass{installed: in, req: req}
 	if in.off.For(req) || ctx.Value(markKey{in.Plugin}) != nil || !s.activate(first, here) {
 		if in.hooked {

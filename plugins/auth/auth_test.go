@@ -287,7 +287,7 @@ func TestOwnProvider(t *testing.T) {
 	if resp := get(t, c, url); resp.Text() != "in" {
 		t.Errorf("%v", resp)
 	}
-	if resp := get(t, c, url); resp.Status != 401 || resp.Text() != "" || resp.Header.Get("WWW-Authenticate") != "Mine stop" {
+	if resp := get(t, c, url); resp.Status != 401 || resp.Text() != "refused" || resp.Header.Get("WWW-Authenticate") != "Mine stop" {
 		t.Errorf("no answer: %v %q", resp.Status, resp.Text())
 	}
 	if _, err := c.Do(t.Context(), godwit.NewRequest("GET", url)); !errors.Is(err, errors.ErrUnsupported) {

@@ -55,13 +55,15 @@ func (b Basic) NewAuthenticator() (Authenticator, error) {
 	a := &basic{Basic: b}
 	if b.Credentials == nil && !b.Latin1 {
 		a.ready, _ = basicCredentials(b.User, b.Password, false) // checked above
+		a.always = basicUse{user: b.User, password: b.Password, sent: true}
 	}
 	return a, nil
 }
 
 type basic struct {
 	Basic
-	ready  string // the credentials, if they are always the same
+	ready  string   // the credentials, if they are always the same
+	always basicUse // of them; not changed
 	spaces spaces
 }
 
@@ -81,6 +83,11 @@ func (b *basic) Authorize(ctx context.Context, x *Exchange) error {
 	if use == nil {
 		known, ok := b.spaces.find(x.Request.URL)
 		if !b.Preemptive && (x.Proxy() || !ok) {
+			return nil
+		}
+		if b.ready != "" {
+			x.State = &b.always
+			x.Set(b.ready)
 			return nil
 		}
 		use = &basicUse{utf8: known.utf8}

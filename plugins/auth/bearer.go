@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/godwit-go/godwit"
+	"github.com/godwit-go/godwit/header"
 )
 
 // Bearer sends a token (RFC 6750) and refreshes it when it has expired or is
@@ -20,9 +21,9 @@ type Bearer struct {
 	Load func(ctx context.Context) (Token, error)
 	// Refresh returns a new token in place of old, which may be zero; nil =
 	// there are no others, a 401 is final. A Token without Access, or the same
-	// one again, means that there is none: the call then gets its 401, without
-	// the body. It may use the same client with ctx, which ends after Timeout
-	// and not with the call.
+	// one again, means that there is none: the call then gets its 401. It may use
+	// the same client with ctx, which ends after Timeout and not with the call; a
+	// client that is closed meanwhile still takes what is sent with ctx.
 	Refresh func(ctx context.Context, old Token) (Token, error)
 	// SendWithoutRequest says which requests get the token unasked; nil = all.
 	// Others get it when the server asks.
@@ -66,6 +67,8 @@ func (b Bearer) NewAuthenticator() (Authenticator, error) {
 		return nil, errors.New("auth: Bearer needs Token, Load, Refresh or Tokens")
 	case b.Token != "" && b.Load != nil:
 		return nil, errors.New("auth: Bearer takes either Token or Load")
+	case !header.ValidValue(b.Token):
+		return nil, errors.New("auth: Bearer: Token has control characters, or white space at an end")
 	case b.NoCache && (b.Load == nil || b.Tokens != nil):
 		return nil, errors.New("auth: Bearer{NoCache} needs Load, and keeps no Tokens")
 	case b.Timeout < 0:

@@ -131,7 +131,9 @@ func TestBadRefreshes(t *testing.T) {
 			time.Sleep(time.Hour)
 			return auth.Token{Access: "late"}, nil
 		}, func(_ *godwit.Response, err error) bool { return errors.Is(err, context.DeadlineExceeded) }},
-		"no token":  {func(context.Context) (auth.Token, error) { return auth.Token{}, nil }, func(r *godwit.Response, err error) bool { return err == nil && r.Status == 401 && r.Text() == "" }},
+		"no token": {func(context.Context) (auth.Token, error) { return auth.Token{}, nil }, func(r *godwit.Response, err error) bool {
+			return err == nil && r.Status == 401 && r.Text() == "refused"
+		}},
 		"old token": {func(context.Context) (auth.Token, error) { return auth.Token{Access: "t0"}, nil }, func(r *godwit.Response, err error) bool { return err == nil && r.Status == 401 }},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -58,8 +58,26 @@ func (d Digest) NewAuthenticator() (Authenticator, error) {
 
 type digest struct {
 	Digest
-	mu       sync.Mutex // guards what follows, and the sessions
+	mu       sync.Mutex // guards what follows, the sessions and the nonces
 	sessions map[sessionKey]*session
+	nonces   map[nonceKey]*nonce
+}
+
+// mostNonces is how many are counted; past that all are forgotten but those in
+// use.
+const mostNonces = 1000
+
+// nonceKey is a nonce of one origin.
+type nonceKey struct {
+	origin
+	value string
+}
+
+// nonce counts the uses of a nonce, whoever has it from whichever answer: a
+// server may hand out one to several requests, and an old one again.
+type nonce struct {
+	cnonce string // of -sess algorithms
+	count  uint32
 }
 
 type sessionKey struct {
@@ -71,8 +89,8 @@ type sessionKey struct {
 // that was reached by it, as no other is known to be.
 type session struct {
 	challenge
-	cnonce string // of -sess algorithms, one for each nonce
-	count  uint32
+	origin origin
+	use    *nonce // of challenge.nonce
 }
 
 // digestUse is the State of an Exchange: what the request was sent with.
@@ -140,8 +158,8 @@ func (u *digestUse) key(x *Exchange) sessionKey { return sessionKey{originOf(x.R
 func (d *digest) next(s *session) digestInput {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s.count++
-	in := digestInput{challenge: s.challenge, cnonce: s.cnonce, nc: fmt.Sprintf("%08x", s.count)}
+	s.use.count++
+	in := digestInput{challenge: s.challenge, cnonce: s.use.cnonce, nc: fmt.Sprintf("%08x", s.use.count)}
 	if !s.session {
 		in.cnonce = newCnonce()
 	}
@@ -189,25 +207,32 @@ func (d *digest) Answer(_ context.Context, x *Exchange) (bool, error) {
 	if x.Proxy() {
 		c.domain = nil // it has no meaning there (RFC 7616 §3.3)
 	}
-	s := &session{challenge: c}
-	if c.session {
-		s.cnonce = newCnonce()
-	}
+	key := use.key(x)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.sessions == nil || len(d.sessions) >= mostOrigins {
 		d.sessions = make(map[sessionKey]*session)
 	}
-	key := use.key(x)
-	// Requests that are refused together, or users, may be given one nonce: its
-	// count must not start again.
-	for k, known := range d.sessions {
-		if k.origin == key.origin && known.nonce == s.nonce && known.realm == s.realm && known.algorithm == s.algorithm {
-			s = known
-		}
+	s := d.sessions[key]
+	if s == nil || s.nonce != c.nonce || s.realm != c.realm || s.algorithm != c.algorithm { // else others were refused, too
+		s = &session{challenge: c, origin: key.origin, use: d.nonce(key.origin, c.nonce)}
 	}
 	d.sessions[key], use.session = s, s
 	return true, nil
+}
+
+// nonce returns the count of a nonce; d.mu is held.
+func (d *digest) nonce(o origin, value string) *nonce {
+	key := nonceKey{o, value}
+	n := d.nonces[key]
+	if n == nil {
+		if d.nonces == nil || len(d.nonces) >= mostNonces {
+			d.nonces = make(map[nonceKey]*nonce) // sessions hold on to those in use
+		}
+		n = &nonce{cnonce: newCnonce()}
+		d.nonces[key] = n
+	}
+	return n
 }
 
 // Check reads Authentication-Info (RFC 7616 §3.5): the server's own proof, which
@@ -228,7 +253,7 @@ func (d *digest) Check(_ context.Context, x *Exchange, resp *godwit.Response) er
 	}
 	info := infos[0]
 	if next := info.Param("nextnonce"); next != "" {
-		d.advance(use.session, next)
+		d.advance(use.session, use.input.nonce, next)
 	}
 	proof := info.Param("rspauth")
 	if proof == "" || resp.Status == godwit.StatusUnauthorized || resp.Status == godwit.StatusProxyAuthRequired {
@@ -253,16 +278,13 @@ func (d *digest) Check(_ context.Context, x *Exchange, resp *godwit.Response) er
 	return nil
 }
 
-// advance goes on with another nonce.
-func (d *digest) advance(s *session, nonce string) {
+// advance goes on with the next nonce after the one that a request was sent with,
+// unless the session has left that already: then the answer comes late.
+func (d *digest) advance(s *session, sent, next string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if s.nonce == nonce {
-		return
-	}
-	s.nonce, s.count = nonce, 0
-	if s.challenge.session {
-		s.cnonce = newCnonce()
+	if s.nonce == sent {
+		s.nonce, s.use = next, d.nonce(s.origin, next)
 	}
 }
 

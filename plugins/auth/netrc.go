@@ -46,7 +46,7 @@ func (n Netrc) Login() CredentialsFunc {
 		if err != nil {
 			return "", "", err
 		}
-		e, err := f.find(strings.ToLower(req.URL.Hostname()), true)
+		e, err := f.find(originOf(req.URL).host, true)
 		return e.login, e.password, err
 	}
 }
@@ -77,7 +77,7 @@ func (a *netrcAuth) Scope() Scope { return Scope{Hosts: []string{"*"}} }
 
 func (a *netrcAuth) Authorize(ctx context.Context, x *Exchange) error {
 	here := originOf(x.Request.URL)
-	e, err := a.file.find(here.host, firstOrigin(ctx, here) == here)
+	e, err := a.file.find(here.host, firstOrigin(ctx, x.Request.URL, here) == here)
 	if err != nil || e.login == "" && e.password == "" {
 		return err
 	}
@@ -93,7 +93,7 @@ func (a *netrcAuth) Accepts(*Exchange) bool { return false }
 
 func (a *netrcAuth) Answer(context.Context, *Exchange) (bool, error) { return false, nil }
 
-type netrcEntry struct{ machine, login, password string } // machine "" = default
+type netrcEntry struct{ machine, login, password string } // machine "" = default, else as of hostName
 
 // netrcFile is a file as last read.
 type netrcFile struct {
@@ -111,6 +111,7 @@ func (f *netrcFile) find(host string, orDefault bool) (netrcEntry, error) {
 	if err != nil {
 		return netrcEntry{}, err
 	}
+	host = undotted(host)
 	for _, e := range entries {
 		if e.machine == host || e.machine == "" && orDefault {
 			return e, nil
@@ -153,11 +154,15 @@ func parseNetrc(text string) ([]netrcEntry, error) {
 	for word, ok := lex.next(); ok; word, ok = lex.next() {
 		switch word {
 		case "machine":
-			name, ok := lex.next()
-			if !ok {
+			name, _ := lex.next()
+			if name = undotted(strings.Trim(name, "[]")); name == "" {
 				return nil, fmt.Errorf("line %d: no name after machine", lex.line)
 			}
-			entries = append(entries, netrcEntry{machine: strings.ToLower(name)})
+			machine, err := hostName(name)
+			if err != nil {
+				machine = name // no host of ours: the file is for other programs, too
+			}
+			entries = append(entries, netrcEntry{machine: machine})
 		case "default":
 			entries = append(entries, netrcEntry{})
 		case "login", "password", "account":

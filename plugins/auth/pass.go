@@ -127,16 +127,15 @@ func (s *pass) refused(send *godwit.Request, resp *godwit.Response) (bool, *godw
 	}
 	challenges := header.ParseChallenges(resp.Header, name)
 	candidates := s.candidates(proxy, send, resp)
-	held := true
+	var refusal *godwit.StatusError
 	for _, t := range candidates {
 		x := &t.exchange
 		x.Request, x.Response, x.Challenges, x.Alone = send, resp, challenges, len(candidates) == 1
 		if x.Answered >= mostAnswers || !t.auth.Accepts(x) {
 			continue
 		}
-		if held {
-			resp.Discard() // a held response holds a connection that a refresh may need
-			held = false
+		if refusal == nil {
+			refusal = godwit.NewStatusError(resp) // the response holds a connection that a refresh may need
 		}
 		ok, err := t.auth.Answer(&s.ctx, x)
 		if err != nil {
@@ -148,11 +147,11 @@ func (s *pass) refused(send *godwit.Request, resp *godwit.Response) (bool, *godw
 		x.Answered++
 		s.choose(t)
 		if !s.req.IsReplayable() {
-			return false, nil, notReplayable(resp)
+			return false, nil, notReplayable(refusal)
 		}
 		return true, nil, nil
 	}
-	if !held {
+	if refusal != nil && refusal.BodyErr != nil {
 		resp = headOf(resp)
 	}
 	return false, resp, nil
@@ -186,7 +185,8 @@ func (s *pass) choose(t *try) {
 	t.chosen = true
 }
 
-// headOf is a refusal whose body was given up for an answer that did not come.
+// headOf is a refusal whose body was given up, as it was large or slow, for an
+// answer that did not come.
 func headOf(resp *godwit.Response) *godwit.Response {
 	h := resp.Header.Clone()
 	h.Del("Content-Length")
@@ -197,7 +197,7 @@ func headOf(resp *godwit.Response) *godwit.Response {
 }
 
 // notReplayable is loud: the request would have gone through the second time.
-func notReplayable(resp *godwit.Response) error {
+func notReplayable(refusal *godwit.StatusError) error {
 	return fmt.Errorf("auth: %w, so the refused request was not sent again; use a body that can be opened again, or credentials that are sent unasked: %w",
-		godwit.ErrNotReplayable, &godwit.StatusError{Response: resp})
+		godwit.ErrNotReplayable, refusal)
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/idna"
+
 	"github.com/godwit-go/godwit"
 )
 
@@ -65,8 +67,9 @@ func (s Scope) parse() (scope, error) {
 	if err != nil || u.User != nil || u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
 		return out, fmt.Errorf("Proxy %q: write it as host:port", hidden(s.Proxy))
 	}
-	out.proxy = net.JoinHostPort(strings.ToLower(u.Hostname()), portOf(u))
-	return out, nil
+	host, err := hostName(u.Hostname())
+	out.proxy = net.JoinHostPort(host, portOf(u))
+	return out, err
 }
 
 func parsePattern(s string) (hostPattern, error) {
@@ -77,13 +80,41 @@ func parsePattern(s string) (hostPattern, error) {
 	if err != nil || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
 		return hostPattern{}, fmt.Errorf("host %q: write it as example.org, example.org:8443, https://example.org or *.example.org", hidden(s))
 	}
-	p := hostPattern{scheme: u.Scheme, host: strings.ToLower(u.Hostname()), port: u.Port()}
-	p.host, p.below = strings.CutPrefix(p.host, "*.")
-	if p.host == "" || strings.Contains(p.host, "*") {
+	p := hostPattern{scheme: u.Scheme, port: u.Port()}
+	host, below := strings.CutPrefix(u.Hostname(), "*.")
+	p.below = below
+	if host == "" || strings.Contains(host, "*") {
 		return p, fmt.Errorf("host %q: a star stands alone or before a dot", hidden(s))
 	}
-	return p, nil
+	p.host, err = hostName(undotted(host))
+	return p, err
 }
+
+// hostName returns a host as hosts are compared: in lower case and ASCII, an
+// IPv6 address in its short form.
+func hostName(host string) (string, error) {
+	colons, ascii := false, true
+	for i := 0; i < len(host); i++ {
+		colons, ascii = colons || host[i] == ':', ascii && host[i] < 0x80
+	}
+	if colons {
+		if ip, err := netip.ParseAddr(host); err == nil {
+			return ip.String(), nil
+		}
+	}
+	if ascii {
+		return strings.ToLower(host), nil
+	}
+	name, err := idna.Lookup.ToASCII(host)
+	if err != nil {
+		return "", fmt.Errorf("host %q: %w", host, err)
+	}
+	return name, nil
+}
+
+// undotted leaves out the dot at the end, which makes a name absolute: it is
+// meant where a machine is named, and makes another origin.
+func undotted(host string) string { return strings.TrimSuffix(host, ".") }
 
 // hidden leaves out what may be a password.
 func hidden(s string) string {
@@ -126,16 +157,20 @@ func (p hostPattern) fits(first, here origin) bool {
 	case p.port == "" && here.port != defaultPort(here.scheme), p.port != "" && p.port != here.port:
 		return false
 	case p.below:
-		return strings.HasSuffix(here.host, "."+p.host)
+		return strings.HasSuffix(undotted(here.host), "."+p.host)
 	}
-	return here.host == p.host
+	return undotted(here.host) == p.host
 }
 
 // origin is scheme, host and port in comparable form (RFC 6454 §4).
 type origin struct{ scheme, host, port string }
 
 func originOf(u *url.URL) origin {
-	return origin{strings.ToLower(u.Scheme), strings.ToLower(u.Hostname()), portOf(u)}
+	host, err := hostName(u.Hostname())
+	if err != nil {
+		host = u.Hostname() // of a URL that can't be sent to
+	}
+	return origin{strings.ToLower(u.Scheme), host, portOf(u)}
 }
 
 func portOf(u *url.URL) string {
@@ -152,22 +187,14 @@ func defaultPort(scheme string) string {
 	return "80"
 }
 
-// firstOrigin returns the origin that the call was for before it was redirected;
-// here is the present one. Later hops are chosen by servers.
-func firstOrigin(ctx context.Context, here origin) origin {
-	call := godwit.CallFrom(ctx)
-	if call == nil {
+// firstOrigin returns the origin that the call was for when it began; here is that
+// of u.
+func firstOrigin(ctx context.Context, u *url.URL, here origin) origin {
+	scheme, host := godwit.CallFrom(ctx).Origin()
+	if scheme == u.Scheme && host == u.Host {
 		return here
 	}
-	hops := call.History()
-	if len(hops) == 0 {
-		return here
-	}
-	u, err := url.Parse(hops[0].URL)
-	if err != nil {
-		return origin{}
-	}
-	return originOf(u)
+	return originOf(&url.URL{Scheme: scheme, Host: host})
 }
 
 // fromProxy reports whether resp, the answer to a request to u, came from the

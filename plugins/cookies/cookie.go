@@ -91,11 +91,15 @@ func (c *Cookie) same(b *Cookie) bool {
 // check refuses what can't stand in a Cookie field. The value may be a secret:
 // errors do not show it.
 func (c *Cookie) check() error {
+	of := ""
+	if c.Domain != "" {
+		of = fmt.Sprintf(" of %q", c.Domain)
+	}
 	if strings.ContainsAny(c.Name, "=;") || strings.Contains(c.Value, ";") || !header.ValidValue(c.Name) || !header.ValidValue(c.Value) {
-		return fmt.Errorf("cookie %q of %q: its name or value can't be sent", c.Name, c.Domain)
+		return fmt.Errorf("cookie %q%s: its name or value can't be sent", c.Name, of)
 	}
 	if c.Path != "" && c.Path[0] != '/' {
-		return fmt.Errorf("cookie %q of %q: path %q does not start with a slash", c.Name, c.Domain, c.Path)
+		return fmt.Errorf("cookie %q%s: path %q does not start with a slash", c.Name, of, c.Path)
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ type Config struct {
 
 const defaultPerSite = 180
 
-var storageSetting = godwit.NewSetting[Storage]("cookies.Storage", nil)
+var storageSetting = godwit.NewSetting[Storage]("cookies.Storage", nil).Check(checkStorage)
 
 // Use sets Config.Storage for a client or one request: several sessions can
 // share a client.
@@ -104,6 +104,9 @@ const phaseHop godwit.SendPhase = "Cookies"
 // Install hooks the plugin into phases SendState and SendReceive, and into one of
 // its own after SendFollow.
 func (p *Plugin) Install(s *godwit.Scope) error {
+	if err := checkStorage(p.config.Storage); err != nil {
+		return err
+	}
 	i := &installed{p, storageSetting.Capture(s, p.config.Storage)}
 	s.AddPhaseAfter(godwit.SendFollow, phaseHop)
 	s.Intercept(phaseHop, i.hop)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -13,7 +15,8 @@ import (
 
 // File keeps cookies in a file of JSON that processes may share: it is replaced
 // whole, under a lock (path.lock beside it), and read again when another process
-// changed it. Only its owner can read it, since cookies are credentials.
+// changed it. Only its owner can read it, since cookies are credentials. If it is
+// a symbolic link, that stays one, and the file that it leads to is replaced.
 //
 // Session cookies stay in memory, and when a cookie was last used is written with
 // the next other change. Fields are set before first use; all but Path may be
@@ -112,13 +115,20 @@ func (f *File) load() error {
 		if f.Path == "" {
 			return fmt.Errorf("cookies.File has no Path")
 		}
-		f.shared, f.memory.Total = sharedfile.New(f.Path), f.Total
+		f.shared, f.memory.Total = sharedfile.New(target(f.Path)), f.Total
 	}
 	return f.shared.Load(func(data []byte) error {
 		d := document{Version: documentVersion}
 		if len(data) > 0 {
 			if err := json.Unmarshal(data, &d); err != nil {
 				return fmt.Errorf("these are no cookies (%w); move it away to start afresh", err)
+			}
+			for _, cookies := range d.Sites {
+				for i := range cookies {
+					if err := cookies[i].check(); err != nil {
+						return err
+					}
+				}
 			}
 		}
 		if d.Version != documentVersion {
@@ -143,6 +153,23 @@ func (f *File) load() error {
 		}
 		return nil
 	})
+}
+
+// target returns the path of what a symbolic link at path leads to, so that it
+// stays a link: what is renamed onto it would take its place. Processes that come
+// by different links share the lock, too.
+func target(path string) string {
+	for range 40 { // as many as Linux follows
+		to, err := os.Readlink(path)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Dir(path) + string(filepath.Separator) + to // uncleaned: ".." is the system's to follow
+		}
+		path = to
+	}
+	return path
 }
 
 func (f *File) save() error {

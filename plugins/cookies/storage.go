@@ -27,7 +27,7 @@ type Storage interface {
 var (
 	_ Storage = (*Memory)(nil)
 	_ Storage = (*File)(nil)
-	_ Storage = constant(nil)
+	_ Storage = (*constant)(nil)
 )
 
 const (
@@ -147,19 +147,35 @@ func (m *Memory) bound(now time.Time) bool {
 
 // Constant returns a storage of fixed cookies: it ignores what servers set, and
 // sends each cookie to every host, unless the cookie names a Domain, and on every
-// path unless it names one.
+// path unless it names one. A cookie that can't be sent is an error of whatever
+// is given the storage, the client or the request.
 func Constant(cookies ...Cookie) Storage {
-	fixed := slices.Clone(cookies)
-	for i := range fixed {
-		fixed[i].Domain = hostOf(fixed[i].Domain)
+	c := &constant{cookies: slices.Clone(cookies)}
+	for i := range c.cookies {
+		one := &c.cookies[i]
+		one.Domain = hostOf(one.Domain)
+		if c.err == nil {
+			c.err = one.check()
+		}
 	}
-	return constant(fixed)
+	return c
 }
 
-type constant []Cookie
+type constant struct {
+	cookies []Cookie
+	err     error
+}
 
-func (c constant) Site(context.Context, string) ([]Cookie, error) { return c, nil }
+// checkStorage returns the error that a storage was made with.
+func checkStorage(s Storage) error {
+	if c, ok := s.(*constant); ok {
+		return c.err
+	}
+	return nil
+}
 
-func (c constant) Update(context.Context, string, func([]Cookie) []Cookie) error { return nil }
+func (c *constant) Site(context.Context, string) ([]Cookie, error) { return c.cookies, c.err }
 
-func (c constant) All(context.Context) ([]Cookie, error) { return slices.Clone(c), nil }
+func (c *constant) Update(context.Context, string, func([]Cookie) []Cookie) error { return nil }
+
+func (c *constant) All(context.Context) ([]Cookie, error) { return slices.Clone(c.cookies), c.err }

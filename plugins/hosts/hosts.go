@@ -7,7 +7,8 @@
 //	)))
 //
 // Of the rules that fit a host only the most exact one applies. It is chosen anew
-// for each hop of a redirect: what a rule added is sent to its own hosts only.
+// for each hop of a redirect, and its fields for a repetition that is sent
+// elsewhere: what a rule added is sent to its own hosts only.
 package hosts
 
 import (
@@ -163,17 +164,30 @@ type origin struct {
 	used *rule
 }
 
-var originKey = attr.NewKey[*origin]("hosts.origin")
+// place is where a hop goes, and by which rule; nil = none.
+type place struct {
+	url    *url.URL
+	rule   *rule
+	origin *origin
+}
+
+var (
+	originKey = attr.NewKey[*origin]("hosts.origin")
+	placeKey  = attr.NewKey[*place]("hosts.place")
+)
 
 // hop is the phase just inside of redirects: it is passed once a hop, outside of
 // repetitions, logins and caches.
 const hop godwit.SendPhase = "Hosts"
 
+// attempt is the phase just inside of repetitions, which may go elsewhere.
+const attempt godwit.SendPhase = "HostsAttempt"
+
 // Name returns "hosts".
 func (p *Plugin) Name() string { return "hosts" }
 
-// Install hooks the plugin into phases CallBefore and CallState, and into one of
-// its own inside SendFollow.
+// Install hooks the plugin into phases CallBefore and CallState, and into two of
+// its own inside SendFollow and SendRetry.
 func (p *Plugin) Install(s *godwit.Scope) error {
 	if p.err != nil || len(p.rules) == 0 {
 		return p.err
@@ -202,6 +216,16 @@ func (p *Plugin) Install(s *godwit.Scope) error {
 		}
 		return next(ctx, req)
 	})
+	s.AddPhaseAfter(godwit.SendRetry, attempt)
+	s.Intercept(attempt, func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
+		if !ignore.For(req) {
+			req = p.onAttempt(req)
+		}
+		if err := req.Err(); err != nil {
+			return nil, err
+		}
+		return next(ctx, req)
+	})
 	return nil
 }
 
@@ -217,13 +241,13 @@ func (p *Plugin) begin(req *godwit.Request, o *origin) {
 	o.used.set(req)
 }
 
-// set applies a rule's settings: what options write into fields and URL has been
-// taken from them before.
+// set applies a rule's settings where the request has none: what options write
+// into fields and URL has been taken from them before.
 func (r *rule) set(req *godwit.Request) {
 	if len(r.options) > 0 {
 		h, u := req.Header, req.URL
 		req.Header = h.View()
-		req.With(r.options...)
+		req.WithDefaults(r.options...)
 		req.Header, req.URL = h, u
 	}
 }
@@ -236,7 +260,8 @@ func (p *Plugin) onHop(req *godwit.Request) *godwit.Request {
 	if !ok { // past the Call pipeline, by RoundTrip
 		o = &origin{own: req.Header}
 	}
-	if r == nil && o.used == nil {
+	_, stale := placeKey.Get(&req.Attributes) // the request is one of an earlier call
+	if r == nil && o.used == nil && !stale {
 		return req
 	}
 	to := req.Clone()
@@ -246,6 +271,32 @@ func (p *Plugin) onHop(req *godwit.Request) *godwit.Request {
 	}
 	if r != nil {
 		r.apply(to, o)
+	}
+	placeKey.Set(&to.Attributes, &place{to.URL, r, o})
+	return to
+}
+
+// onAttempt returns the request for one attempt: if a repetition was given another
+// URL, the fields of that host's rule take the place of the hop's own.
+func (p *Plugin) onAttempt(req *godwit.Request) *godwit.Request {
+	was, ok := placeKey.Get(&req.Attributes)
+	if !ok || req.URL == was.url || req.URL == nil {
+		return req
+	}
+	r := p.find(req.URL)
+	if r == was.rule {
+		return req
+	}
+	to := req.Clone()
+	if was.rule != nil {
+		for _, name := range was.rule.names {
+			if slices.Equal(to.Header.Values(name), was.rule.header.Values(name)) {
+				to.Header.Del(name)
+			}
+		}
+	}
+	if r != nil {
+		r.apply(to, was.origin)
 	}
 	return to
 }

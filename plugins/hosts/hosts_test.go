@@ -236,6 +236,9 @@ func TestSettings(t *testing.T) {
 		}{
 			{"http://a.test/go", nil, true, []string{"a.test=A", "b.test=none"}},
 			{"http://a.test/", nil, true, []string{"a.test=A"}},
+			{"http://a.test/go", []godwit.Option{level.Set("own")}, true, []string{"a.test=own", "b.test=own"}},
+			{"http://a.test/", []godwit.Option{godwit.ExpectSuccess(true)}, false, []string{"a.test=A"}},
+			{"http://c.test/go", []godwit.Option{godwit.FollowRedirects(true), godwit.ExpectSuccess(false)}, true, []string{"c.test=C", "b.test=none"}},
 			{"http://b.test/", nil, false, []string{"b.test=none"}},
 			{"http://c.test/go", []godwit.Option{godwit.ExpectSuccess(false)}, true, []string{"c.test=C"}},
 		} {

@@ -81,7 +81,8 @@ func (l *loop) hedged(ctx context.Context, req *godwit.Request) (*godwit.Respons
 		return resp, err
 	}
 	most := min(1+max(1, l.plugin.config.Hedge.Max), max(1, godwit.CallFrom(ctx).SendsLeft(req)))
-	r := &race{loop: l, req: req, results: make(chan outcome, most), start: time.Now()}
+	own := *l // so that l stays on the stack of calls that are not hedged
+	r := &race{loop: &own, req: req, results: make(chan outcome, most), start: time.Now()}
 	defer r.endLosers()
 	timer := time.NewTimer(delay)
 	defer timer.Stop()

@@ -35,7 +35,9 @@ type Config struct {
 	Statuses []int
 	// If decides on its own whether to repeat; resp or err is nil. It is asked
 	// for each failed attempt and each response, after the limits but in place
-	// of Statuses and the rules for errors and methods. nil = by these.
+	// of Statuses and the rules for errors and methods. nil = by these. In a call
+	// that is buffered (Do, typed calls) the response has its body, by Bytes and
+	// Text; in others it must not read Body.
 	If func(req *godwit.Request, resp *godwit.Response, err error) bool
 
 	// BaseDelay is the upper bound of the first wait, MaxDelay that of any;
@@ -51,10 +53,14 @@ type Config struct {
 	// for the caller to say. Negative: Retry-After is ignored.
 	MaxRetryAfter time.Duration
 
-	// AttemptTimeout limits each attempt to the end of its body; 0 = none but
-	// godwit.AttemptTimeout. One that runs into it is repeated.
+	// AttemptTimeout limits each attempt to the end of its body, unless the request
+	// or the client has a godwit.AttemptTimeout; 0 = none. An attempt that runs into
+	// either is repeated.
 	AttemptTimeout time.Duration
-	// Modify changes the copy of the request that repetition n (from 1) sends.
+	// Modify changes the copy of the request that repetition n (from 1) sends. If
+	// it makes that go to another origin, the credentials that the request has by
+	// hand (Authorization, Proxy-Authorization, Cookie, user info) stay behind, and
+	// the Host field, but for those that it sets anew.
 	Modify func(ctx context.Context, req *godwit.Request, n int) error
 	// Budget bounds the repetitions of all calls together; its zero value is the
 	// default budget.
@@ -122,6 +128,7 @@ func (p *Plugin) Install(s *godwit.Scope) error {
 	if err := p.config.Hedge.check(); err != nil {
 		return err
 	}
+	s.AttemptTimeout(max(0, p.config.AttemptTimeout))
 	max, decide, unsafe := maxSetting.Capture(s, p.config.Max), ifSetting.Capture(s, p.config.If), unsafeValue.Capture(s, p.config.Unsafe)
 	if p.config.IdempotencyKey {
 		s.OnRequest(func(_ context.Context, req *godwit.Request) error {
@@ -148,12 +155,12 @@ type loop struct {
 }
 
 func (l *loop) run(ctx context.Context, req *godwit.Request) (*godwit.Response, error) {
-	c := &l.plugin.config
 	call := godwit.CallFrom(ctx)
 	if len(call.History()) == 0 { // a redirect's next hop is no further call
 		l.plugin.bucket.deposit()
 	}
 	req = l.prepare(call, req)
+	first, modified := req, req // modified is how Modify left it
 	for n := 1; ; n++ {
 		resp, err := l.attempt(ctx, req)
 		if n > l.max || call.SendsLeft(req) == 0 || !l.again(ctx, req, resp, err) {
@@ -169,15 +176,14 @@ func (l *loop) run(ctx context.Context, req *godwit.Request) (*godwit.Response, 
 		if !ok || !l.plugin.bucket.withdraw() {
 			return resp, err
 		}
-		again := req.Clone()
-		if c.Modify != nil {
-			if err := c.Modify(ctx, again, n); err != nil {
-				if resp != nil {
-					resp.Discard()
-				}
-				return nil, fmt.Errorf("retry: Modify: %w", err)
+		again, modifyErr := l.modify(ctx, modified, n)
+		if modifyErr != nil {
+			if resp != nil {
+				resp.Discard()
 			}
+			return nil, modifyErr
 		}
+		modified, again = again, withoutSecrets(first, again)
 		godwit.Emit(ctx, godwit.Retried{Call: call, Request: again, Attempt: n + 1, Response: resp, Cause: err, Delay: delay})
 		if resp != nil {
 			resp.Discard() // a held response holds a connection
@@ -198,35 +204,31 @@ func wantsKey(req *godwit.Request) bool {
 // prepare adds what all attempts share. The key of a call is there already, but
 // for one that came by RoundTrip, past the Call pipeline.
 func (l *loop) prepare(call *godwit.Call, req *godwit.Request) *godwit.Request {
-	c := &l.plugin.config
-	addKey := c.IdempotencyKey && call.Stateless() && wantsKey(req)
-	if !addKey && c.AttemptTimeout <= 0 {
-		return req
-	}
-	req = req.Clone()
-	if addKey {
+	if l.plugin.config.IdempotencyKey && call.Stateless() && wantsKey(req) {
+		req = req.Clone()
 		req.Header.Set(keyField, newKey())
-	}
-	if c.AttemptTimeout > 0 {
-		req.With(godwit.AttemptTimeout(c.AttemptTimeout))
 	}
 	return req
 }
 
 // attempt sends once, hedged or not. What would be accepted is saved, so that a
-// body which breaks off is a failed attempt.
+// body which breaks off is a failed attempt, and what If is to judge.
 func (l *loop) attempt(ctx context.Context, req *godwit.Request) (resp *godwit.Response, err error) {
 	if l.plugin.config.Hedge.on() && l.repeatable(req) && req.IsReplayable() {
 		resp, err = l.hedged(ctx, req)
 	} else {
 		resp, err = l.next(ctx, req)
 	}
-	if err == nil && godwit.CallFrom(ctx).Buffered() && l.good(resp) {
-		if err = resp.Save(); err != nil {
+	if err != nil || !godwit.CallFrom(ctx).Buffered() {
+		return resp, err
+	}
+	good := l.good(resp)
+	if good || l.decide != nil {
+		if err = resp.Save(); err != nil && good {
 			return nil, err
 		}
 	}
-	return resp, err
+	return resp, nil
 }
 
 // again decides whether an outcome is to be repeated.
@@ -295,8 +297,7 @@ func wait(ctx context.Context, d time.Duration) error {
 // notReplayable is loud: what failed would have been repeated.
 func notReplayable(resp *godwit.Response, err error) error {
 	if resp != nil {
-		err = &godwit.StatusError{Response: resp}
-		resp.Discard()
+		err = godwit.NewStatusError(resp)
 	}
 	return fmt.Errorf("retry: %w, so the failed request was not repeated: %w", godwit.ErrNotReplayable, err)
 }

@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/godwit-go/godwit"
+	"github.com/godwit-go/godwit/attr"
 	"github.com/godwit-go/godwit/header"
 )
 
@@ -31,8 +32,7 @@ const (
 	Curl = "curl/8.17.0"
 )
 
-// fallback is what godwit sends by itself: a field with this value was set by
-// nobody.
+// fallback is what godwit sends by itself, and others seldom.
 const fallback = "godwit"
 
 // Product is a product identifier of the field (RFC 9110 §10.1.5).
@@ -159,14 +159,26 @@ func programOf(info *debug.BuildInfo) []Product {
 // Name returns "useragent".
 func (p *Plugin) Name() string { return "useragent" }
 
-// Install hooks the plugin into phase CallState.
+// explicit marks a request that asks for what godwit sends by itself.
+var explicit = attr.NewKey[bool]("useragent: explicit")
+
+// Install hooks the plugin into phases CallBefore and CallState.
 func (p *Plugin) Install(s *godwit.Scope) error {
+	if p.err != nil || s.DefaultHeader().Has("User-Agent") {
+		return p.err
+	}
 	agent := agentSetting.Capture(s, p.agent)
-	s.OnRequest(func(_ context.Context, req *godwit.Request) error {
+	s.InterceptCall(godwit.CallBefore, func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
 		if req.Header.Get("User-Agent") == fallback {
+			explicit.Set(&req.Attributes, true)
+		}
+		return next(ctx, req)
+	})
+	s.OnRequest(func(_ context.Context, req *godwit.Request) error {
+		if req.Header.Get("User-Agent") == fallback && !explicit.Or(&req.Attributes, false) {
 			req.Header.Set("User-Agent", agent.For(req))
 		}
 		return nil
 	})
-	return p.err
+	return nil
 }

@@ -30,6 +30,12 @@ func TestAgent(t *testing.T) {
 		"on the client":      {client: []godwit.ClientOption{useragent.Agent("ours")}, want: "ours"},
 		"request first":      {client: []godwit.ClientOption{useragent.Agent("ours")}, opts: []godwit.Option{useragent.Agent("mine")}, want: "mine"},
 		"a field of its own": {config: useragent.Config{Agent: "a"}, opts: []godwit.Option{godwit.UserAgent("own")}, want: "own"},
+		"the default's own":  {config: useragent.Config{Agent: "a"}, opts: []godwit.Option{godwit.UserAgent("godwit")}, want: "godwit"},
+		"the client's own":   {config: useragent.Config{Agent: "a"}, client: []godwit.ClientOption{godwit.UserAgent("godwit")}, want: "godwit"},
+		"own and client's":   {config: useragent.Config{Agent: "a"}, client: []godwit.ClientOption{godwit.UserAgent("c")}, opts: []godwit.Option{godwit.UserAgent("godwit")}, want: "godwit"},
+		"field and agent":    {config: useragent.Config{Agent: "a"}, opts: []godwit.Option{useragent.Agent("mine"), godwit.UserAgent("godwit")}, want: "godwit"},
+		"none":               {config: useragent.Config{Agent: "a"}, opts: []godwit.Option{godwit.DelHeader("User-Agent")}, want: ""},
+		"other fields":       {config: useragent.Config{Agent: "a"}, client: []godwit.ClientOption{godwit.Header("X-A", "b")}, opts: []godwit.Option{godwit.Header("X-B", "godwit")}, want: "a"},
 		"a client's field":   {config: useragent.Config{Agent: "a"}, client: []godwit.ClientOption{godwit.UserAgent("own")}, want: "own"},
 	} {
 		t.Run(name, func(t *testing.T) {
