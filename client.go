@@ -152,6 +152,9 @@ func (c *config) newEngine() (eng engine.Engine, owned bool, err error) {
 	for _, change := range c.engineConfig {
 		change(&shared)
 	}
+	if shared.MaxHeaderBytes < 0 || shared.MaxHeaderFields < 0 {
+		return nil, false, fmt.Errorf("engine.Config: MaxHeaderBytes %d, MaxHeaderFields %d: a bound is not negative; 0 = the default", shared.MaxHeaderBytes, shared.MaxHeaderFields)
+	}
 	eng, err = factory.NewEngine(shared)
 	if err != nil {
 		return nil, false, fmt.Errorf("engine %s: %w", factory.Name(), err)

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"crypto/tls"
+	"math"
 	"net"
 	"net/netip"
 	"syscall"
@@ -24,7 +25,8 @@ type Config struct {
 	// connection before the answers to earlier ones are there.
 	Pipelining bool
 
-	// MaxConnections and MaxConnectionsPerRoute bound open connections.
+	// MaxConnections and MaxConnectionsPerRoute bound open connections; 0 = the
+	// engine's default, negative = no bound.
 	MaxConnections, MaxConnectionsPerRoute int
 
 	// MaxConcurrent bounds the exchanges that run at once, whatever the
@@ -75,4 +77,13 @@ func (c *Config) Start(f func()) {
 		return
 	}
 	go f()
+}
+
+// Bound makes a bound of a field that says how many there may be at most: a
+// negative one is none. For engines.
+func Bound(n int) int {
+	if n < 0 {
+		return math.MaxInt
+	}
+	return n
 }

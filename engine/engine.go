@@ -47,7 +47,7 @@ type Engine interface {
 	// Capabilities returns what the engine can do. The set is constant.
 	Capabilities() Capabilities
 
-	// Close refuses new requests with ErrClosed (Op build) and closes idle connections at
+	// Close refuses new requests with ErrClosed and closes idle connections at
 	// once, others when their exchange ends. It does not wait, and may be called
 	// more than once.
 	Close() error

@@ -1,24 +1,11 @@
 package cio
 
 import (
-	"errors"
 	"io"
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/h1"
-)
-
-// The bits of exchange.state. Who sets busy or closed first decides who cleans
-// up: Close itself, or the Read that it came in between.
-const (
-	stateBusy     = 1 << iota // a Read or WriteTo is running
-	stateClosed               // Close was called
-	stateReleased             // the connection is no longer the exchange's
-)
-
-var (
-	errBodyClosed = errors.New("read from a closed response body")
-	errBodyInUse  = errors.New("response body is read by two goroutines at once")
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 var _ interface {
@@ -26,22 +13,9 @@ var _ interface {
 	io.WriterTo
 } = (*exchange)(nil)
 
-// enter begins a Read or WriteTo.
-func (x *exchange) enter() error {
-	old := x.state.Or(stateBusy)
-	switch {
-	case old&stateBusy != 0:
-		return errBodyInUse
-	case old&stateClosed != 0:
-		x.state.And(^uint32(stateBusy))
-		return errBodyClosed
-	}
-	return nil
-}
-
-// leave ends it, and does the work of a Close that came meanwhile.
+// leave ends a Read or WriteTo, and does the work of a Close that came meanwhile.
 func (x *exchange) leave() {
-	if x.state.And(^uint32(stateBusy))&stateClosed != 0 {
+	if x.use.Leave() {
 		x.discard()
 	}
 }
@@ -50,7 +24,7 @@ func (x *exchange) leave() {
 // directly. The last bytes come together with io.EOF, and the connection has
 // gone back to the pool by then.
 func (x *exchange) Read(p []byte) (int, error) {
-	if err := x.enter(); err != nil {
+	if err := x.use.Enter(); err != nil {
 		return 0, err
 	}
 	defer x.leave()
@@ -96,7 +70,7 @@ func onlyEOF(end error) error {
 // WriteTo writes the rest of the body to w, by large pieces; it implements
 // io.WriterTo.
 func (x *exchange) WriteTo(w io.Writer) (int64, error) {
-	if err := x.enter(); err != nil {
+	if err := x.use.Enter(); err != nil {
 		return 0, err
 	}
 	defer x.leave()
@@ -186,6 +160,11 @@ func (x *exchange) complete(rest []byte) {
 		why = errSurplus
 	}
 	x.finish(why)
+	if x.upload != nil {
+		if failed := x.upload.Failure(); failed != nil {
+			x.end = x.opError(engine.OpSend, failed) // the answer is to what was not meant
+		}
+	}
 }
 
 // endBy ends a body by an error of the connection or of its framing.
@@ -199,8 +178,8 @@ func (x *exchange) endBy(err error) {
 		err = io.ErrUnexpectedEOF
 	}
 	x.finish(err)
-	if x.state.Load()&stateClosed != 0 {
-		err = errBodyClosed
+	if x.use.Closed() {
+		err = transfer.ErrClosed
 	}
 	x.end = x.opError(engine.OpReceive, err)
 }
@@ -209,14 +188,13 @@ func (x *exchange) endBy(err error) {
 // any goroutine and more than once. If what is left is in the buffer already the
 // connection is kept, else it is closed.
 func (x *exchange) Close() error {
-	old := x.state.Or(stateClosed)
-	switch {
-	case old&stateClosed != 0:
-	case old&stateBusy == 0:
+	switch first, read, done := x.use.Close(); {
+	case !first:
+	case !read:
 		x.discard()
-	case old&stateReleased == 0:
-		// A Read waits. With stateClosed set the connection cannot go back to the
-		// pool any more, so it is ours that is closed; the Read then cleans up.
+	case !done:
+		// A Read waits. Since the body is closed now the connection cannot go back
+		// to the pool any more, so it is ours that is closed; the Read then cleans up.
 		if x.ticket != nil {
 			x.ticket.stop()
 			break
@@ -232,14 +210,14 @@ func (x *exchange) Close() error {
 // discard gives up what is left of the body. What is decoded was decoded from
 // the buffer, so nothing is left there that could complete it.
 func (x *exchange) discard() {
-	if x.ticket != nil && x.state.Load()&stateReleased == 0 {
+	if x.ticket != nil && !x.use.Released() {
 		x.skim()
 	}
-	if x.state.Load()&stateReleased == 0 {
+	if !x.use.Released() {
 		x.finish(errUnread)
 	}
 	if x.end == nil {
-		x.end = errBodyClosed
+		x.end = transfer.ErrClosed
 	}
 	x.giveBuffer()
 }

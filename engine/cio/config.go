@@ -1,8 +1,10 @@
 package cio
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -17,12 +19,12 @@ import (
 // use. A field that is set goes before its like in the shared engine.Config;
 // the default named here holds where both are unset.
 type Config struct {
-	// MaxConnections bounds the open connections; 0 = 1,000. At the bound an
+	// MaxConnections bounds the open connections; 0 = 1,000, negative = no bound. At the bound an
 	// idle connection to somewhere else is closed to make room; if there is
 	// none, requests wait in order (Timeouts.Pool).
 	MaxConnections int
 	// MaxConnectionsPerRoute bounds the open connections to one host and port,
-	// by one proxy; 0 = 100.
+	// by one proxy; 0 = 100, negative = no bound.
 	MaxConnectionsPerRoute int
 	// MaxIdlePerRoute bounds the idle ones among them; 0 = no further bound.
 	MaxIdlePerRoute int
@@ -116,7 +118,24 @@ func (Config) Name() string { return name }
 
 // NewEngine makes an engine. It cannot fail: cio honours all that engines
 // share.
-func (c Config) NewEngine(shared engine.Config) (engine.Engine, error) { return c.New(shared), nil }
+func (c Config) NewEngine(shared engine.Config) (engine.Engine, error) {
+	e := c.New(shared)
+	if err := e.config.check(); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// check refuses what makes no sense; c is complete.
+func (c Config) check() error {
+	switch {
+	case c.MaxHeaderBytes < 0 || c.MaxHeaderFields < 0:
+		return fmt.Errorf("cio: MaxHeaderBytes %d, MaxHeaderFields %d: a bound is not negative; 0 = the default", c.MaxHeaderBytes, c.MaxHeaderFields)
+	case c.Protocols&^(HTTP1|HTTP2) != 0:
+		return fmt.Errorf("cio: Protocols %#x: there are HTTP1 and HTTP2", uint(c.Protocols))
+	}
+	return nil
+}
 
 // New is NewEngine with the concrete type, which has statistics and CloseIdle.
 func (c Config) New(shared engine.Config) *Engine {
@@ -151,19 +170,20 @@ func (c Config) New(shared engine.Config) *Engine {
 
 // over returns c with its unset fields taken from shared, then from the defaults.
 func (c Config) over(shared engine.Config) Config {
-	c.MaxConnections = first(c.MaxConnections, shared.MaxConnections, defaultMaxConnections)
-	c.MaxConnectionsPerRoute = first(c.MaxConnectionsPerRoute, shared.MaxConnectionsPerRoute, defaultMaxConnectionsPerRoute)
-	c.MaxConcurrent = first(c.MaxConcurrent, shared.MaxConcurrent)
-	c.MaxHeaderBytes = first(c.MaxHeaderBytes, shared.MaxHeaderBytes)
-	c.MaxHeaderFields = first(c.MaxHeaderFields, shared.MaxHeaderFields)
-	c.KeepAlive = first(c.KeepAlive, defaultKeepAlive)
-	c.ExpectContinueTimeout = first(c.ExpectContinueTimeout, defaultExpectContinueTimeout)
+	c.MaxConnections = cmp.Or(c.MaxConnections, shared.MaxConnections, defaultMaxConnections)
+	c.MaxConnectionsPerRoute = cmp.Or(c.MaxConnectionsPerRoute, shared.MaxConnectionsPerRoute, defaultMaxConnectionsPerRoute)
+	c.MaxConnections, c.MaxConnectionsPerRoute = engine.Bound(c.MaxConnections), engine.Bound(c.MaxConnectionsPerRoute)
+	c.MaxConcurrent = cmp.Or(c.MaxConcurrent, shared.MaxConcurrent)
+	c.MaxHeaderBytes = cmp.Or(c.MaxHeaderBytes, shared.MaxHeaderBytes)
+	c.MaxHeaderFields = cmp.Or(c.MaxHeaderFields, shared.MaxHeaderFields)
+	c.KeepAlive = cmp.Or(c.KeepAlive, defaultKeepAlive)
+	c.ExpectContinueTimeout = cmp.Or(c.ExpectContinueTimeout, defaultExpectContinueTimeout)
 	c.Timeouts = c.Timeouts.Or(shared.Timeouts).Or(engine.Timeouts{Connect: defaultConnectTimeout})
 	c.Pipelining = c.Pipelining || shared.Pipelining
-	c.PipelineMaxSize = max(first(c.PipelineMaxSize, defaultPipelineMaxSize), 1)
+	c.PipelineMaxSize = max(cmp.Or(c.PipelineMaxSize, defaultPipelineMaxSize), 1)
 	c.NoStaleRetry = c.NoStaleRetry || shared.NoStaleRetry
-	c.Protocols = first(c.Protocols, HTTP1|HTTP2)
-	c.TLS = first(c.TLS, shared.TLS)
+	c.Protocols = cmp.Or(c.Protocols, HTTP1|HTTP2)
+	c.TLS = cmp.Or(c.TLS, shared.TLS)
 	if c.Protocols&HTTP1 != 0 && c.TLS != nil && len(c.TLS.NextProtos) > 0 && !slices.Contains(c.TLS.NextProtos, "h2") {
 		c.Protocols = HTTP1
 	}
@@ -183,15 +203,4 @@ func (c Config) over(shared engine.Config) Config {
 		c.Go = shared.Go
 	}
 	return c
-}
-
-// first returns the first value that is set.
-func first[T comparable](values ...T) T {
-	var unset T
-	for _, v := range values {
-		if v != unset {
-			return v
-		}
-	}
-	return unset
 }

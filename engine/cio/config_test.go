@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,6 +31,18 @@ func TestFactory(t *testing.T) {
 
 // TestOwnFieldsGoFirst: a field of Config goes before that of the shared
 // configuration, which goes before the default.
+func TestRefusedConfig(t *testing.T) {
+	for name, c := range map[string]cio.Config{
+		"MaxHeaderBytes":  {MaxHeaderBytes: -1},
+		"MaxHeaderFields": {MaxHeaderFields: -1},
+		"Protocols":       {Protocols: 64},
+	} {
+		if e, err := c.NewEngine(engine.Config{}); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v, %v", name, e, err)
+		}
+	}
+}
+
 func TestOwnFieldsGoFirst(t *testing.T) {
 	errOwn, errShared := errors.New("own"), errors.New("shared")
 	dial := func(err error) engine.DialFunc {

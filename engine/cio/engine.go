@@ -24,6 +24,8 @@ import (
 	"github.com/godwit-go/godwit/internal/ctxerr"
 	"github.com/godwit-go/godwit/internal/dial"
 	"github.com/godwit-go/godwit/internal/h1"
+	"github.com/godwit-go/godwit/internal/sharedctx"
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 const name = "cio"
@@ -47,6 +49,8 @@ type Engine struct {
 	http2  *http2        // nil = HTTP/1.1 only
 	lanes  *lanes        // nil = requests are not pipelined
 	gate   chan struct{} // holds a place for each running exchange; nil = no bound
+
+	contexts sharedctx.Watcher
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -72,12 +76,13 @@ func (e *Engine) Execute(ctx context.Context, req *engine.Request) (*engine.Resp
 	if err := ctxerr.Of(ctx); err != nil {
 		return nil, &engine.OpError{Op: engine.OpPool, Err: err}
 	}
+	ctx = e.contexts.Of(ctx)
 	resp, tried, err := e.byHTTP2(ctx, req)
 	if resp != nil || err != nil {
 		return resp, err
 	}
 	x := &exchange{ctx: ctx, engine: e, req: req, asked: tried}
-	x.clock.init(req, req.Timeouts.Or(e.config.Timeouts))
+	x.clock.Init(req, req.Timeouts.Or(e.config.Timeouts))
 	if err := x.enterGate(); err != nil {
 		return nil, &engine.OpError{Op: engine.OpPool, Err: err}
 	}
@@ -118,9 +123,9 @@ func (x *exchange) enterGate() error {
 	default:
 	}
 	var expired <-chan time.Time
-	limit := x.clock.whole.or(in(x.req.Timeouts.Or(x.engine.config.Timeouts).Pool, time.Now(), engine.KindPool))
-	if !limit.at.IsZero() {
-		timer := time.NewTimer(time.Until(limit.at))
+	limit := x.clock.Whole.Or(transfer.In(x.req.Timeouts.Or(x.engine.config.Timeouts).Pool, time.Now(), engine.KindPool))
+	if !limit.At.IsZero() {
+		timer := time.NewTimer(time.Until(limit.At))
 		defer timer.Stop()
 		expired = timer.C
 	}
@@ -131,7 +136,7 @@ func (x *exchange) enterGate() error {
 	case <-x.ctx.Done():
 		return ctxerr.Of(x.ctx)
 	case <-expired:
-		return limit.error()
+		return limit.Err()
 	}
 }
 
@@ -142,6 +147,7 @@ func (e *Engine) Close() error {
 		e.http2.pool.CloseIdle(true)
 	}
 	e.pool.closeIdle(true)
+	e.contexts.Close()
 	return nil
 }
 

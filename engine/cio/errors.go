@@ -28,7 +28,7 @@ func (x *exchange) mayResend(err error) bool {
 		return false
 	case x.opened && !x.req.Body.Replayable():
 		return false
-	case x.upload != nil && x.upload.failure() != nil:
+	case x.upload != nil && x.upload.Failure() != nil:
 		return false // it was us who ended the connection
 	}
 	return !x.sent.Load() || idempotent(x.req)
@@ -68,7 +68,7 @@ func (x *exchange) opError(op engine.Op, err error) error {
 	if x.aborted.Load() {
 		err = wrap(op, x.ctxError())
 	} else if x.upload != nil {
-		if failed := x.upload.failure(); failed != nil {
+		if failed := x.upload.Failure(); failed != nil {
 			err = failed
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/dial"
 	"github.com/godwit-go/godwit/internal/h1"
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 // exchange is one request and its response. It is the response's Body too, so
@@ -60,7 +61,7 @@ type exchange struct {
 	scan  h1.Scanner
 
 	// The body:
-	state  atomic.Uint32
+	use    transfer.Use
 	kind   h1.BodyKind
 	left   int64       // of a BodyLength
 	chunks *h1.Decoder // of a BodyChunked
@@ -118,7 +119,7 @@ func (x *exchange) run() error {
 func (x *exchange) rewind() {
 	x.resent, x.reached = true, x.reached || x.sent.Load()
 	x.sent.Store(false)
-	x.state.Store(0)
+	x.use.Reset()
 	x.upload, x.sendErr, x.noReuse = nil, nil, nil
 	x.scan.Reset()
 }
@@ -185,18 +186,18 @@ func (x *exchange) await(r *route, w *waiter) (*conn, error) {
 		h.makeRoom(r)
 	}
 	t := x.req.Timeouts.Or(x.engine.config.Timeouts)
-	return x.engine.pool.await(x.ctx, r, w, x.clock.whole.or(in(t.Pool, time.Now(), engine.KindPool)))
+	return x.engine.pool.await(x.ctx, r, w, x.clock.Whole.Or(transfer.In(t.Pool, time.Now(), engine.KindPool)))
 }
 
 // dial makes a connection within the connect timeout and the request's deadline.
 func (x *exchange) dial(route dial.Route, r *route) (*conn, error) {
 	timeout := x.req.Timeouts.Or(x.engine.config.Timeouts).Connect
-	whole := x.clock.whole
+	whole := x.clock.Whole
 	cut := false
-	if !whole.at.IsZero() {
-		left := time.Until(whole.at)
+	if !whole.At.IsZero() {
+		left := time.Until(whole.At)
 		if left <= 0 {
-			return nil, &engine.OpError{Op: engine.OpConnect, Err: whole.error()}
+			return nil, &engine.OpError{Op: engine.OpConnect, Err: whole.Err()}
 		}
 		if cut = !engine.Limited(timeout) || left < timeout; cut {
 			timeout = left
@@ -210,7 +211,7 @@ func (x *exchange) dial(route dial.Route, r *route) (*conn, error) {
 			if e, ok := errors.AsType[*engine.OpError](err); ok {
 				op = e.Op
 			}
-			err = &engine.OpError{Op: op, Err: whole.error()}
+			err = &engine.OpError{Op: op, Err: whole.Err()}
 		}
 		return nil, err
 	}
@@ -276,7 +277,7 @@ func (x *exchange) release(why error) {
 	}
 	// A Close that comes from now on leaves the connection alone; one that came
 	// before may be about to close it.
-	if x.state.Or(stateReleased)&stateClosed != 0 && why == nil {
+	if x.use.Release() && why == nil {
 		why = errUnread
 	}
 	c := x.conn

@@ -1,6 +1,7 @@
 package cio
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	h2exchange "github.com/godwit-go/godwit/internal/h2/exchange"
 	h2pool "github.com/godwit-go/godwit/internal/h2/pool"
 	"github.com/godwit-go/godwit/internal/h2/priority"
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 // Protocols is a set of protocols.
@@ -22,20 +24,6 @@ type Protocols uint8
 const (
 	HTTP1 Protocols = 1 << iota // HTTP/1.1
 	HTTP2                       // HTTP/2, by ALPN
-)
-
-// The settings of connections that speak HTTP/2. Package engine/h2 has options
-// for them.
-const (
-	streamWindow    = 1 << 20
-	connWindow      = 4 << 20
-	maxStreamWindow = 16 << 20
-	tableSize       = 4096
-	pingInterval    = 30 * time.Second
-	pingTimeout     = 15 * time.Second
-	writeTimeout    = 30 * time.Second
-	maxHeaderBytes  = 256 << 10
-	maxHeaderFields = 1000
 )
 
 // http2 is the part of the engine that speaks HTTP/2.
@@ -86,13 +74,19 @@ func newHTTP2(e *Engine) *http2 {
 	x.pool = h2pool.New(h2pool.Config{
 		MaxConnections: c.MaxConnections, MaxPerRoute: c.MaxConnectionsPerRoute, KeepAlive: c.KeepAlive, MaxAge: c.MaxAge,
 		Claimed: func(owner any) bool { return e.pool.claimed(owner.(*slotted).route) }, Ended: x.ended,
-		Conn: h2.Config{
-			StreamWindow: streamWindow, ConnWindow: connWindow, MaxStreamWindow: maxStreamWindow, HeaderTable: tableSize, EncoderTable: tableSize,
-			MaxHeaderBytes: first(c.MaxHeaderBytes, maxHeaderBytes), MaxHeaderFields: first(c.MaxHeaderFields, maxHeaderFields),
-			PingInterval: pingInterval, PingTimeout: pingTimeout, WriteTimeout: writeTimeout, Go: c.Go,
-		},
+		Conn: c.http2(),
 	})
 	return x
+}
+
+// http2 configures connections that speak HTTP/2. Package engine/h2 has options
+// for what is not set here.
+func (c Config) http2() h2.Config {
+	config := h2.Defaults()
+	config.MaxHeaderBytes = cmp.Or(c.MaxHeaderBytes, config.MaxHeaderBytes)
+	config.MaxHeaderFields = cmp.Or(c.MaxHeaderFields, config.MaxHeaderFields)
+	config.Go = c.Go
+	return config
 }
 
 // slotted is a connection with a slot in the engine's pool.
@@ -120,6 +114,9 @@ func (x *http2) makeRoom(r *route) {
 func (x *http2) suits(req *engine.Request, route dial.Route) bool {
 	if !route.TLS || req.WantRawHead || req.Method == "CONNECT" || req.Needs&(engine.RawHead|engine.FieldOrder|engine.Pipelining|engine.HTTP1) != 0 {
 		return x.only
+	}
+	if req.Protocol == "" && req.Header.Has("Upgrade") {
+		return x.only // the field has no meaning in HTTP/2
 	}
 	if req.Protocol != "" {
 		return x.only || x.pool.ExtendedConnect(route)
@@ -275,7 +272,7 @@ func (x *http2) dial(ctx context.Context, y *h2exchange.Exchange, key dial.Route
 	idle, slot, err := p.take(key, true, func(r *route, w *waiter) (*conn, error) {
 		limit, reason := y.PoolLimit(false)
 		x.makeRoom(r)
-		c, err := p.await(ctx, r, w, due{at: limit})
+		c, err := p.await(ctx, r, w, transfer.Due{At: limit})
 		if _, ok := errors.AsType[*engine.TimeoutError](err); ok && ctxerr.Of(ctx) == nil {
 			err = reason
 		}

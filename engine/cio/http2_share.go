@@ -12,6 +12,7 @@ import (
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/ctxerr"
 	"github.com/godwit-go/godwit/internal/dial"
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 // alias is what is known of an origin that may share the connection of another
@@ -106,11 +107,11 @@ func (x *http2) lookup(ctx context.Context, req *engine.Request, host string) ([
 	}
 	var k clock
 	timeouts := req.Timeouts.Or(x.engine.config.Timeouts)
-	k.init(req, timeouts)
-	limit, within := k.whole.or(in(timeouts.Connect, time.Now(), engine.KindConnect)), ctx
-	if !limit.at.IsZero() {
+	k.Init(req, timeouts)
+	limit, within := k.Whole.Or(transfer.In(timeouts.Connect, time.Now(), engine.KindConnect)), ctx
+	if !limit.At.IsZero() {
 		var cancel context.CancelFunc
-		within, cancel = context.WithDeadline(ctx, limit.at)
+		within, cancel = context.WithDeadline(ctx, limit.At)
 		defer cancel()
 	}
 	resolve := x.engine.config.Resolve
@@ -125,7 +126,7 @@ func (x *http2) lookup(ctx context.Context, req *engine.Request, host string) ([
 	case ctx.Err() != nil:
 		return nil, &engine.OpError{Op: engine.OpDNS, Err: ctxerr.Of(ctx)}
 	case within.Err() != nil:
-		return nil, &engine.OpError{Op: engine.OpDNS, Err: limit.error()}
+		return nil, &engine.OpError{Op: engine.OpDNS, Err: limit.Err()}
 	default:
 		return nil, nil
 	}

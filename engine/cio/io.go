@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 // read reads from the connection within the limits. It returns an error only
@@ -33,14 +35,14 @@ func (x *exchange) read(p []byte) (int, error) {
 		n, err := x.conn.Read(p)
 		if n > 0 {
 			x.answered = true
-			x.clock.moved()
+			x.clock.Moved()
 			return n, nil
 		}
 		if err == nil || !isDeadline(err) {
 			return 0, err
 		}
-		if d := x.clock.readDue(begin); d.over(time.Now()) {
-			return 0, d.error()
+		if d := x.clock.ReadDue(begin); d.Over(time.Now()) {
+			return 0, d.Err()
 		}
 	}
 }
@@ -130,7 +132,7 @@ func (x *exchange) netError(op string, err error) error {
 
 // write writes all of p within the limits.
 func (x *exchange) write(p []byte) error {
-	if x.clock.idle <= 0 {
+	if x.clock.Idle <= 0 {
 		n, err := x.conn.Write(p)
 		return x.wrote(n, err)
 	}
@@ -141,12 +143,12 @@ func (x *exchange) write(p []byte) error {
 			// After a timeout TLS cannot tell what was sent: a piece is a record.
 			piece = p[:min(len(p), 16<<10)]
 		}
-		d := x.clock.writeDue(begin)
-		x.conn.SetWriteDeadline(d.at)
+		d := x.clock.WriteDue(begin)
+		x.conn.SetWriteDeadline(d.At)
 		n, err := x.conn.Write(piece)
 		if n > 0 {
 			x.sent.Store(true)
-			x.clock.moved()
+			x.clock.Moved()
 			begin = time.Now()
 			p = p[n:]
 		}
@@ -156,37 +158,37 @@ func (x *exchange) write(p []byte) error {
 		if !isDeadline(err) {
 			return err
 		}
-		if d = x.clock.writeDue(begin); !plain || d.over(time.Now()) {
-			return d.error()
+		if d = x.clock.WriteDue(begin); !plain || d.Over(time.Now()) {
+			return d.Err()
 		}
 	}
 	return nil
 }
 
 // readFrom moves a piece of a file to a TCP connection by the kernel. Its error
-// is a sourceError if the file is to blame.
+// is one to blame the body for if it is the file's.
 func (x *exchange) readFrom(piece io.LimitedReader) (int64, error) {
 	size, tcp := piece.N, x.conn.Conn.Conn.(*net.TCPConn)
 	for begin := time.Now(); ; {
-		if x.clock.idle > 0 {
-			tcp.SetWriteDeadline(x.clock.writeDue(begin).at)
+		if x.clock.Idle > 0 {
+			tcp.SetWriteDeadline(x.clock.WriteDue(begin).At)
 		}
 		n, err := tcp.ReadFrom(&piece)
 		if n > 0 {
 			x.sent.Store(true)
-			x.clock.moved()
+			x.clock.Moved()
 			begin = time.Now()
 		}
 		if err == nil {
 			return size - piece.N, nil
 		}
 		if _, ok := errors.AsType[*os.PathError](err); ok {
-			return size - piece.N, &sourceError{err}
+			return size - piece.N, transfer.Blame(err)
 		}
-		if d := x.clock.writeDue(begin); isDeadline(err) && !d.over(time.Now()) {
+		if d := x.clock.WriteDue(begin); isDeadline(err) && !d.Over(time.Now()) {
 			continue
 		} else if isDeadline(err) {
-			err = d.error()
+			err = d.Err()
 		}
 		return size - piece.N, err
 	}

@@ -7,7 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/dial"
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 // Pipelining (RFC 9112 §9.3.2): several requests are on a connection before the
@@ -163,8 +165,9 @@ func (l *lane) isBarred() bool {
 }
 
 // enter gets t a place in a pipe. Instead of one it may return a connection that
-// t is to use alone, or alone without one: then t is not pipelined at all.
-func (l *lane) enter(t *ticket, limit due) (c *conn, alone bool, err error) {
+// t is to use alone, or alone without one: then t is not pipelined at all. pause
+// is how long it may wait.
+func (l *lane) enter(t *ticket, pause time.Duration) (c *conn, alone bool, err error) {
 	l.mu.Lock()
 	if t.alarm == nil {
 		t.alarm = l.takeAlarm()
@@ -188,6 +191,7 @@ func (l *lane) enter(t *ticket, limit due) (c *conn, alone bool, err error) {
 		l.queue = append(l.queue, t)
 	}
 	l.mu.Unlock()
+	limit := t.x.clock.Whole.Or(transfer.In(pause, time.Now(), engine.KindPool))
 	for {
 		switch t.state.Load() {
 		case ticketQueued:
@@ -207,16 +211,18 @@ func (l *lane) enter(t *ticket, limit due) (c *conn, alone bool, err error) {
 }
 
 // linger waits in the queue until something changes; an error ends the wait.
-func (l *lane) linger(t *ticket, limit due) error {
+func (l *lane) linger(t *ticket, limit transfer.Due) error {
 	var err error
 	switch {
 	case t.x.aborted.Load():
 		err = t.x.ctxError()
-	case limit.over(time.Now()):
-		err = limit.error()
 	default:
-		t.alarm.wait(limit.at)
-		return nil
+		now := time.Now()
+		if !limit.Over(now) {
+			t.alarm.wait(now, limit.At)
+			return nil
+		}
+		err = limit.Err()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -236,7 +242,7 @@ func (l *lane) linger(t *ticket, limit due) error {
 }
 
 // fetch gets a connection for t, the scout, and makes a pipe of it.
-func (l *lane) fetch(t *ticket, limit due) (c *conn, alone bool, err error) {
+func (l *lane) fetch(t *ticket, limit transfer.Due) (c *conn, alone bool, err error) {
 	x, pool := t.x, l.engine.pool
 	c, err = x.obtain(l.route, x.resends > 0, func(r *route, w *waiter) (*conn, error) {
 		if l.hasPipes() {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/h1"
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 const (
@@ -181,7 +182,7 @@ func (p *pipe) wrote(from uint64) {
 	for seq := max(from, p.head); seq < min(p.taken.Load(), p.tail); seq++ {
 		if t := *p.at(seq); t.placed() && !t.written.Load() {
 			t.written.Store(true)
-			if t.x.clock.header > 0 || t.x.req.Trace != nil {
+			if t.x.clock.Header > 0 || t.x.req.Trace != nil {
 				t.alarm.ring()
 			}
 		}
@@ -204,16 +205,16 @@ func (p *pipe) elect(t *ticket) {
 func (p *pipe) write(t *ticket, b []byte) error {
 	defer p.touch()
 	for {
-		var d due
+		var d transfer.Due
 		if t != nil {
-			d = t.x.clock.total()
-			if idle := t.x.clock.idle; idle > 0 {
-				d = d.or(in(idle, time.Now(), engine.KindIdle))
+			d = t.x.clock.Total()
+			if idle := t.x.clock.Idle; idle > 0 {
+				d = d.Or(transfer.In(idle, time.Now(), engine.KindIdle))
 			}
 		}
-		if dated := !d.at.IsZero(); dated || p.wdated.Load() {
+		if dated := !d.At.IsZero(); dated || p.wdated.Load() {
 			p.wdated.Store(dated)
-			p.conn.SetWriteDeadline(d.at)
+			p.conn.SetWriteDeadline(d.At)
 		}
 		if t != nil && t.x.aborted.Load() {
 			return t.x.ctxError()
@@ -224,10 +225,10 @@ func (p *pipe) write(t *ticket, b []byte) error {
 			return err
 		case t != nil && t.x.aborted.Load():
 			return t.x.ctxError()
-		case d.at.IsZero():
+		case d.At.IsZero():
 			return err
-		case n == 0 || d.kind != engine.KindIdle || p.conn.bottom != p.conn.Conn.Conn:
-			return d.error()
+		case n == 0 || d.Kind != engine.KindIdle || p.conn.bottom != p.conn.Conn.Conn:
+			return d.Err()
 		}
 		b = b[n:]
 	}
@@ -263,7 +264,7 @@ func (p *pipe) leave(t *ticket, why error) error {
 // gaveUp reports whether why is the caller's own reason to leave, and the
 // connection is as good as before.
 func (x *exchange) gaveUp(why error) bool {
-	return x.aborted.Load() || why == errUnread || why == errBodyClosed || engine.IsTimeout(why)
+	return x.aborted.Load() || why == errUnread || why == transfer.ErrClosed || engine.IsTimeout(why)
 }
 
 // done ends a response that came whole.

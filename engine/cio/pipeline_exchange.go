@@ -9,6 +9,7 @@ import (
 	"github.com/godwit-go/godwit/header"
 	"github.com/godwit-go/godwit/internal/dial"
 	"github.com/godwit-go/godwit/internal/h1"
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 // mayPipeline reports whether the request may share a connection: it is safe
@@ -62,7 +63,7 @@ func (x *exchange) runPiped(key dial.Route) (c *conn, alone bool, err error) {
 	}
 	x.buf = x.small[:]
 	if x.clock.each() {
-		x.clock.begin = time.Now()
+		x.clock.Begin = time.Now()
 	}
 	x.scan.Limits = x.engine.limits
 	x.ticket = &ticket{x: x, lane: x.engine.lanes.of(x.engine, key), head: head}
@@ -107,8 +108,7 @@ func (x *exchange) queueUp() (c *conn, alone bool, err error) {
 		trace.PoolWait(t.lane.route.String())
 	}
 	x.asked = false
-	pause := x.req.Timeouts.Or(x.engine.config.Timeouts).Pool
-	c, alone, err = t.lane.enter(t, x.clock.whole.or(in(pause, time.Now(), engine.KindPool)))
+	c, alone, err = t.lane.enter(t, x.req.Timeouts.Or(x.engine.config.Timeouts).Pool)
 	if err != nil {
 		e := wrap(engine.OpPool, err)
 		return nil, false, &engine.OpError{Op: e.Op, Err: e.Err, Sent: e.Sent || x.reached}
@@ -132,7 +132,7 @@ func (x *exchange) queueUp() (c *conn, alone bool, err error) {
 func (x *exchange) converse() error {
 	t, p := x.ticket, x.ticket.pipe
 	x.answered = false
-	x.clock.sentAt.Store(0)
+	x.clock.Unsent()
 	err := t.await(p)
 	if err == nil && p.head != t.seq {
 		err = p.drain(t)
@@ -174,8 +174,8 @@ func (x *exchange) settle(p *pipe) {
 		p.noteHead(t)
 	}
 	t.lane.mu.Unlock()
-	if limit := x.clock.total(); !limit.at.IsZero() {
-		t.deadline = time.AfterFunc(time.Until(limit.at), t.expire)
+	if limit := x.clock.Total(); !limit.At.IsZero() {
+		t.deadline = time.AfterFunc(time.Until(limit.At), t.expire)
 	}
 	t.unhold()
 }
@@ -215,7 +215,7 @@ func (x *exchange) leavePipe(why error) {
 	if t.deadline != nil {
 		t.deadline.Stop()
 	}
-	x.state.Or(stateReleased)
+	x.use.Release()
 	why = t.pipe.leave(t, why)
 	if trace := x.req.Trace; trace != nil && trace.PutIdle != nil {
 		trace.PutIdle(why)
@@ -224,19 +224,16 @@ func (x *exchange) leavePipe(why error) {
 
 // sharedDue is when x has waited for too long since begin. Bytes of others keep
 // the connection from being idle.
-func (x *exchange) sharedDue(p *pipe, begin time.Time) due {
+func (x *exchange) sharedDue(p *pipe, begin time.Time) transfer.Due {
 	k := &x.clock
-	d := k.total()
-	if k.idle > 0 {
+	d := k.Total()
+	if k.Idle > 0 {
 		if last := p.began.Add(time.Duration(p.lastByte.Load())); last.After(begin) {
 			begin = last
 		}
-		d = d.or(in(k.idle, begin, engine.KindIdle))
+		d = d.Or(transfer.In(k.Idle, begin, engine.KindIdle))
 	}
-	if sent := k.sentAt.Load(); sent != 0 && !k.headOver.Load() {
-		d = d.or(in(k.header, k.begin.Add(time.Duration(sent-1)), engine.KindHeader))
-	}
-	return d
+	return d.Or(k.HeaderDue())
 }
 
 // mayResendPiped decides whether the request is sent again after err: its

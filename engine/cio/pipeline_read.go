@@ -6,6 +6,7 @@ import (
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/h1"
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 // How the caller at the head of a line reads from a pipe.
@@ -15,7 +16,7 @@ import (
 func (p *pipe) fill(t *ticket, b []byte) (int, error) {
 	x := t.x
 	var begin time.Time
-	if x.clock.idle > 0 {
+	if x.clock.Idle > 0 {
 		begin = time.Now()
 	}
 	for again := false; ; again = true {
@@ -24,11 +25,11 @@ func (p *pipe) fill(t *ticket, b []byte) (int, error) {
 		}
 		d := x.sharedDue(p, begin)
 		if !p.drainBy.IsZero() {
-			d = d.or(due{at: p.drainBy})
+			d = d.Or(transfer.Due{At: p.drainBy})
 		}
-		if dated := !d.at.IsZero(); dated || again || p.dated.Load() {
+		if dated := !d.At.IsZero(); dated || again || p.dated.Load() {
 			p.dated.Store(dated)
-			p.conn.SetReadDeadline(d.at)
+			p.conn.SetReadDeadline(d.At)
 		}
 		if err := t.endedBy(); err != nil {
 			return 0, err
@@ -44,8 +45,8 @@ func (p *pipe) fill(t *ticket, b []byte) (int, error) {
 			return 0, err
 		default:
 			now := time.Now()
-			if d = x.sharedDue(p, begin); d.over(now) {
-				return 0, d.error()
+			if d = x.sharedDue(p, begin); d.Over(now) {
+				return 0, d.Err()
 			}
 			if !p.drainBy.IsZero() && !now.Before(p.drainBy) {
 				return 0, errNotDrained

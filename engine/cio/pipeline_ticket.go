@@ -3,6 +3,8 @@ package cio
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 // The states of a ticket. Those from placed on are in a pipe.
@@ -46,6 +48,7 @@ type ticket struct {
 type alarm struct {
 	bell  chan struct{}
 	timer *time.Timer
+	set   time.Time // when the timer rings, or has rung
 }
 
 func (a *alarm) ring() {
@@ -55,30 +58,26 @@ func (a *alarm) ring() {
 	}
 }
 
-// wait waits for the bell, which rings at the given time at the latest.
-func (a *alarm) wait(at time.Time) {
-	if at.IsZero() {
-		<-a.bell
-		return
-	}
-	d := time.Until(at)
-	if a.timer == nil {
-		a.timer = time.AfterFunc(d, a.ring)
-	} else {
-		a.timer.Reset(d)
+// wait waits for the bell, which rings at the given time at the latest. The timer
+// is not stopped: the next who waits mostly has a later time, and then one that
+// rings too early costs less than to set it each time.
+func (a *alarm) wait(now, at time.Time) {
+	switch {
+	case at.IsZero():
+	case a.timer == nil:
+		a.set, a.timer = at, time.AfterFunc(at.Sub(now), a.ring)
+	case a.set.After(at) || !a.set.After(now):
+		a.set = at
+		a.timer.Reset(at.Sub(now))
 	}
 	<-a.bell
-	a.timer.Stop()
 }
 
 // await waits for t's turn to read. It writes the gathered requests if that is
 // its duty.
 func (t *ticket) await(p *pipe) error {
 	x := t.x
-	begin := x.clock.begin
-	if x.clock.each() {
-		begin = time.Now()
-	}
+	var begin time.Time // of waiting
 	for {
 		if x.aborted.Load() {
 			return x.ctxError()
@@ -97,11 +96,15 @@ func (t *ticket) await(p *pipe) error {
 		case ticketLost:
 			return &lostError{t.cause}
 		}
-		d := x.sharedDue(p, begin)
-		if !d.at.IsZero() && d.over(time.Now()) {
-			return d.error()
+		now := time.Now()
+		if begin.IsZero() {
+			begin = now
 		}
-		t.alarm.wait(d.at)
+		d := x.sharedDue(p, begin)
+		if d.Over(now) {
+			return d.Err()
+		}
+		t.alarm.wait(now, d.At)
 	}
 }
 
@@ -109,9 +112,7 @@ func (t *ticket) await(p *pipe) error {
 func (t *ticket) tell(p *pipe) {
 	t.told = true
 	x := t.x
-	if x.clock.header > 0 {
-		x.clock.sentAt.Store(int64(time.Since(x.clock.begin)) + 1)
-	}
+	x.clock.Sent()
 	if trace := x.req.Trace; trace != nil {
 		if trace.WroteHeader != nil {
 			trace.WroteHeader()
@@ -186,7 +187,7 @@ func (t *ticket) take() bool {
 func (t *ticket) unhold() {
 	x := t.x
 	t.hold.Store(holdNone)
-	if x.aborted.Load() || t.expired.Load() || x.state.Load()&stateClosed != 0 {
+	if x.aborted.Load() || t.expired.Load() || x.use.Closed() {
 		t.stop()
 	}
 }
@@ -197,9 +198,9 @@ func (t *ticket) endedBy() error {
 	case x.aborted.Load():
 		return x.ctxError()
 	case t.expired.Load():
-		return x.clock.whole.error()
-	case x.state.Load()&stateClosed != 0:
-		return errBodyClosed
+		return x.clock.Whole.Err()
+	case x.use.Closed():
+		return transfer.ErrClosed
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/ctxerr"
 	"github.com/godwit-go/godwit/internal/dial"
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 // pool keeps idle connections by route and bounds the open ones.
@@ -431,10 +432,10 @@ func closeAll(dead []*conn) {
 }
 
 // await waits for what the pool grants w.
-func (p *pool) await(ctx context.Context, r *route, w *waiter, due due) (*conn, error) {
+func (p *pool) await(ctx context.Context, r *route, w *waiter, due transfer.Due) (*conn, error) {
 	var expired <-chan time.Time
-	if !due.at.IsZero() {
-		timer := time.NewTimer(time.Until(due.at))
+	if !due.At.IsZero() {
+		timer := time.NewTimer(time.Until(due.At))
 		defer timer.Stop()
 		expired = timer.C
 	}
@@ -446,6 +447,6 @@ func (p *pool) await(ctx context.Context, r *route, w *waiter, due due) (*conn, 
 		return nil, ctxerr.Of(ctx)
 	case <-expired:
 		p.leave(r, w)
-		return nil, due.error()
+		return nil, due.Err()
 	}
 }

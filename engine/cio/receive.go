@@ -141,7 +141,7 @@ func (x *exchange) respond(head *h1.Head, raw []byte) error {
 	if x.ticket == nil {
 		x.clock.headDone(x.conn)
 	} else {
-		x.clock.headOver.Store(true)
+		x.clock.HeadOver.Store(true)
 	}
 	x.Body = x
 	x.kind, x.left = framing.Kind, framing.Length
@@ -174,7 +174,7 @@ func (x *exchange) upgrade() error {
 	if !x.reg.Stop() {
 		return x.ctxError()
 	}
-	x.state.Or(stateReleased)
+	x.use.Release()
 	x.leaveGate()
 	if x.conn.dated {
 		x.conn.SetDeadline(time.Time{})

@@ -8,6 +8,7 @@ import (
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/header"
 	"github.com/godwit-go/godwit/internal/h1"
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 // maxInline is the largest body in memory that the caller's goroutine writes
@@ -43,7 +44,7 @@ func (x *exchange) send() error {
 	}
 	if data, ok := content.BytesOf(x.req.Body); ok && length >= 0 && len(data) <= maxInline {
 		if int64(len(data)) != length {
-			return lengthError(length, len(data) > int(length))
+			return lengthError(int64(len(data)) > length)
 		}
 		return x.sendWhole(head, data)
 	}
@@ -122,16 +123,9 @@ func (x *exchange) asksToClose() bool {
 }
 
 // open opens the body. Nothing was written yet, or else the connection is lost.
-func (x *exchange) open() (*source, error) {
+func (x *exchange) open() (*transfer.Source, error) {
 	x.opened = true
-	if data, ok := content.BytesOf(x.req.Body); ok {
-		return &source{data: data, inMemory: true}, nil
-	}
-	r, err := x.req.Body.Open(x.ctx)
-	if err != nil {
-		return nil, &engine.OpError{Op: engine.OpSend, Err: err}
-	}
-	return &source{reader: r}, nil
+	return transfer.Open(x.ctx, x.req.Body, x.clock.Whole, x.engine.start)
 }
 
 // sendHead writes a head that a body follows.
@@ -184,7 +178,7 @@ func (x *exchange) writeBoth(head, body []byte) error {
 	if !x.seen() {
 		return errUnfit
 	}
-	if tcp, ok := x.conn.Conn.Conn.(*net.TCPConn); ok && x.clock.idle <= 0 {
+	if tcp, ok := x.conn.Conn.Conn.(*net.TCPConn); ok && x.clock.Idle <= 0 {
 		buffers := net.Buffers{head, body}
 		n, err := buffers.WriteTo(tcp)
 		return x.wrote(int(n), err)
@@ -209,7 +203,7 @@ func (x *exchange) sendExpecting(head []byte, length int64) error {
 	x.clock.await100(x.engine.config.ExpectContinueTimeout, x.conn)
 	err := x.nextHead(true)
 	x.clock.stop100(x.conn)
-	if t, ok := errors.AsType[*engine.TimeoutError](err); ok && t.Kind == kindContinue {
+	if t, ok := errors.AsType[*engine.TimeoutError](err); ok && t.Kind == transfer.KindContinue {
 		err = nil
 	}
 	if err != nil || x.Status != 0 {
@@ -225,15 +219,6 @@ func (x *exchange) sendExpecting(head []byte, length int64) error {
 }
 
 // lengthError tells that a body is not as long as its ContentLength.
-func lengthError(announced int64, longer bool) error {
-	err := errShortBody
-	if longer {
-		err = errLongBody
-	}
-	return &engine.OpError{Op: engine.OpSend, Err: err}
+func lengthError(longer bool) error {
+	return &engine.OpError{Op: engine.OpSend, Err: transfer.Wrong(longer)}
 }
-
-var (
-	errShortBody = errors.New("request body is shorter than its ContentLength")
-	errLongBody  = errors.New("request body is longer than its ContentLength")
-)

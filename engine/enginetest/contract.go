@@ -45,6 +45,7 @@ func contractTests() []test {
 		{name: "Concurrent", run: contractConcurrent},
 		{name: "UnsupportedIsRefused", run: contractUnsupported},
 		{name: "RequestBodyOpenFails", run: contractOpenFails},
+		{name: "RequestBodyOpensSlowly", run: contractOpensSlowly},
 		{name: "RequestBodyReadFails", run: contractReadFails},
 		{name: "RequestBodyOfNoBytes", run: contractNoBytes},
 		{name: "RequestTrailers", needs: engine.RequestTrailers, run: contractRequestTrailers},

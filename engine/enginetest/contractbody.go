@@ -19,6 +19,40 @@ func contractOpenFails(t *T) {
 	t.wantOp(err, engine.OpSend, engine.OpBuild)
 }
 
+// contractOpensSlowly: nothing waits for a body that does not look at its context
+// while it is opened; when it is open at last, it is closed.
+func contractOpensSlowly(t *T) {
+	e, u := t.contract(always(Reply{}))
+	run := func(what string, check func(err error), ctx func() (context.Context, context.CancelFunc), change func(*engine.Request)) {
+		began, open := make(chan struct{}), make(chan struct{})
+		b := &body{length: -1, open: func(context.Context) (io.Reader, error) {
+			close(began)
+			<-open
+			return strings.NewReader("late"), nil
+		}}
+		req := t.post(u, b)
+		change(req)
+		in, cancel := ctx()
+		defer cancel()
+		go func() {
+			<-began
+			time.AfterFunc(short, cancel)
+		}()
+		var err error
+		t.quick(what, func() { _, err = t.executeIn(in, e, req) })
+		check(err)
+		close(open)
+		b.wantClosedOnce(t)
+	}
+	run("a cancel while the body is opened", func(err error) { t.wantIs(err, context.Canceled) },
+		func() (context.Context, context.CancelFunc) { return context.WithCancel(t.ctx) }, func(*engine.Request) {})
+	if e.Capabilities().Has(engine.RequestTimeout) {
+		run("a deadline while the body is opened", func(err error) { t.wantTimeout(err, engine.KindAttempt) },
+			func() (context.Context, context.CancelFunc) { return t.ctx, func() {} },
+			func(r *engine.Request) { r.Deadline, r.DeadlineKind = time.Now().Add(4*short), engine.KindAttempt })
+	}
+}
+
 func contractReadFails(t *T) {
 	e, u := t.contract(always(Reply{}))
 	b := reading(&pieces{parts: []string{"part"}, err: errBroken})
@@ -36,6 +70,7 @@ func contractNoBytes(t *T) {
 	b.wantClosedOnce(t)
 	open := &body{length: 0, open: func(context.Context) (io.Reader, error) { return nil, errBroken }}
 	t.wantIs(t.fails(e, t.post(u, open)), errBroken)
+	e, u = t.contract(always(Reply{Body: "x"})) // what failed may still cost its connection
 	read := sized(0, "")
 	t.want(e, t.post(u, read), 200, "x")
 	read.wantClosedOnce(t)

@@ -259,6 +259,14 @@ func brokenBodies() []hostile {
 			}
 			c.long(id, fields...)
 		}},
+		{name: "TrailerTooLarge", lives: true, run: func(c *frameConn, id uint32) {
+			c.headers(id, false, ":status", "200")
+			fields := []string{}
+			for range 100 { // by index, but for the first
+				fields = append(fields, "x-long", repeat("y", 3000))
+			}
+			c.long(id, fields...)
+		}},
 	}
 }
 
@@ -309,6 +317,31 @@ func floods() []hostile {
 			c.flood(func(int) error {
 				return c.framer.WriteRawFrame(http2.FrameHeaders, http2.FlagHeadersEndHeaders, id, []byte(block))
 			})
+		}},
+		flood("FloodOfLargeSettings", func(c *frameConn, _ uint32) error {
+			return c.framer.WriteRawFrame(http2.FrameSettings, 0, 0, []byte(strings.Repeat("\x00\x04\x00\x00\x00\x01", 2700)))
+		}),
+		flood("FloodOfPriorityUpdates", func(c *frameConn, _ uint32) error {
+			return c.framer.WriteRawFrame(0x10, 0, 0, []byte("\x00\x00\x00\x01u=1"))
+		}),
+		{name: "FloodOfInterimResponses", run: func(c *frameConn, id uint32) {
+			block := string(c.encode(":status", "103"))
+			c.flood(func(int) error {
+				return c.framer.WriteRawFrame(http2.FrameHeaders, http2.FlagHeadersEndHeaders, id, []byte(block))
+			})
+		}},
+		{name: "FloodOfEmptyHeaders", run: func(c *frameConn, id uint32) {
+			c.flood(func(int) error {
+				return c.framer.WriteRawFrame(http2.FrameHeaders, http2.FlagHeadersEndHeaders, id, nil)
+			})
+		}},
+		{name: "FloodOfEndsOfClosedStream", run: func(c *frameConn, id uint32) {
+			c.headers(id, false, ":status", "200", "X", "malformed: the stream ends")
+			c.flood(func(int) error { return c.framer.WriteData(id, true, nil) })
+		}},
+		{name: "FloodOfDataOnClosedStream", run: func(c *frameConn, id uint32) {
+			c.headers(id, false, ":status", "200", "X", "malformed: the stream ends")
+			c.flood(func(int) error { return c.framer.WriteData(id, false, make([]byte, 10_000)) })
 		}},
 		{name: "FloodOfResets", run: func(c *frameConn, id uint32) {
 			c.headers(id, false, ":status", "200", "X", "malformed: the stream ends")

@@ -1,11 +1,14 @@
 package enginetest
 
 import (
+	"io"
 	"strings"
+	"sync"
 
 	"golang.org/x/net/http2"
 
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/header"
 )
 
 // asked reads frames until a request comes, and answers none.
@@ -110,5 +113,63 @@ func h2Requires1(t *T) {
 		if n := len(requests); n != 1 {
 			t.Errorf("%s: %d requests by HTTP/2, want 1", name, n)
 		}
+	}
+}
+
+// h2RefusedLate: a server that has answered has processed the request, though it
+// says later that it has not.
+func h2RefusedLate(t *T) {
+	for name, refuse := range map[string]func(c *frameConn, id uint32){
+		"RST_STREAM": func(c *frameConn, id uint32) {
+			c.check(c.framer.WriteRSTStream(id, http2.ErrCodeRefusedStream))
+			c.answers("again")
+		},
+		"GOAWAY": func(c *frameConn, _ uint32) {
+			c.check(c.framer.WriteGoAway(0, http2.ErrCodeNo, nil))
+			c.goneBy()
+		},
+	} {
+		taken := make(chan struct{})
+		take := sync.OnceFunc(func() { close(taken) })
+		s, ca := t.frames([]http2.Setting{}, func(c *frameConn) {
+			r := c.request()
+			c.headers(r.id, false, ":status", "200")
+			<-taken
+			refuse(c, r.id)
+		})
+		t.onServerEnd(take)
+		resp := t.must(t.engine(ca.trust()), t.post(s.URL, inMemory("x")))
+		take()
+		_, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if oe := t.wantOp(err, engine.OpReceive); !oe.Sent {
+			t.Errorf("%s: Sent is false for a request that was answered: %v", name, err)
+		}
+	}
+}
+
+// h2TrailerLimit: what the server says it takes of fields holds for trailers too;
+// the error says so, and costs the stream only.
+func h2TrailerLimit(t *T) {
+	s, ca := t.frames([]http2.Setting{{ID: http2.SettingMaxHeaderListSize, Val: 1000}}, func(c *frameConn) {
+		c.respond(c.request().id, "settled")
+		c.head()
+		c.reset()
+		c.answers("next")
+	})
+	e := t.engine(ca.trust())
+	t.get(e, s.URL, 200, "settled")
+	req := t.post(s.URL, stream("sent"))
+	req.TrailerNames, req.Trailer = []string{"X-Up"}, func() header.Header { return header.New("X-Up", repeat("~", 1000)) }
+	err := t.fails(e, req)
+	t.wantOp(err, engine.OpSend)
+	for _, part := range []string{"trailer", "1036", "MAX_HEADER_LIST_SIZE, 1000"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("the error does not say %s: %v", part, err)
+		}
+	}
+	t.get(e, s.URL, 200, "next")
+	if n := s.Accepted(); n != 1 {
+		t.Errorf("%d connections, want 1", n)
 	}
 }

@@ -17,6 +17,7 @@ func limitTests() []test {
 	return []test{
 		{name: "Route", needs: need, run: limitRoute},
 		{name: "Total", needs: need, run: limitTotal},
+		{name: "NegativeIsNone", needs: need, run: limitNegative},
 		{name: "TotalEvictsIdle", needs: need, run: limitEvicts},
 		{name: "WaitersAreServedInOrder", needs: need, run: limitFIFO},
 		{name: "PoolTimeout", needs: need | engine.PoolTimeout, run: limitPoolTimeout},
@@ -127,6 +128,13 @@ func limitTotal(t *T) {
 }
 
 // limitEvicts: an idle connection to one server must not lock out another.
+// limitNegative: a negative bound is none.
+func limitNegative(t *T) {
+	e := t.engine(perRoute(-1), func(c *engine.Config) { c.MaxConnections = -1 })
+	s := t.respond("ok")
+	t.quick("a request without bounds", func() { t.get(e, s.URL, 200, "ok") })
+}
+
 func limitEvicts(t *T) {
 	e := t.engine(func(c *engine.Config) { c.MaxConnections = 1 })
 	a, b := t.respond("a"), t.respond("b")

@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -21,11 +22,11 @@ import (
 // the default named here holds where both are unset.
 type Config struct {
 	// MaxConnections bounds the open connections, those in the cache included;
-	// 0 = 1,000. At the bound an idle connection to somewhere else is closed to
+	// 0 = 1,000, negative = no bound. At the bound an idle connection to somewhere else is closed to
 	// make room; if there is none, requests wait in order (Timeouts.Pool).
 	MaxConnections int
 	// MaxConnectionsPerRoute bounds the open connections to one host and port, by
-	// one proxy; 0 = 10. A further one is made when all streams of the others are
+	// one proxy; 0 = 10, negative = no bound. A further one is made when all streams of the others are
 	// in use, one at a time.
 	MaxConnectionsPerRoute int
 	// MaxStreams bounds the streams, and so the requests, on one connection;
@@ -120,15 +121,6 @@ const (
 	defaultMaxConnections         = 1000
 	defaultMaxConnectionsPerRoute = 10
 	defaultKeepAlive              = 60 * time.Second
-	defaultPingInterval           = 30 * time.Second
-	defaultPingTimeout            = 15 * time.Second
-	defaultWriteTimeout           = 30 * time.Second
-	defaultStreamWindow           = 1 << 20
-	defaultConnWindow             = 4 << 20
-	defaultMaxStreamWindow        = 16 << 20
-	defaultTableSize              = 4096
-	defaultMaxHeaderBytes         = 256 << 10
-	defaultMaxHeaderFields        = 1000
 	defaultConnectTimeout         = 10 * time.Second
 	defaultExpectContinueTimeout  = time.Second
 )
@@ -202,24 +194,26 @@ func (c Config) connection() conn.Config {
 
 // over returns c with its unset fields taken from shared, then from the defaults.
 func (c Config) over(shared engine.Config) Config {
-	c.MaxConnections = first(c.MaxConnections, shared.MaxConnections, defaultMaxConnections)
-	c.MaxConnectionsPerRoute = first(c.MaxConnectionsPerRoute, shared.MaxConnectionsPerRoute, defaultMaxConnectionsPerRoute)
-	c.MaxConcurrent = first(c.MaxConcurrent, shared.MaxConcurrent)
-	c.MaxHeaderBytes = first(c.MaxHeaderBytes, shared.MaxHeaderBytes, defaultMaxHeaderBytes)
-	c.MaxHeaderFields = first(c.MaxHeaderFields, shared.MaxHeaderFields, defaultMaxHeaderFields)
-	c.KeepAlive = first(c.KeepAlive, defaultKeepAlive)
-	c.PingInterval = first(c.PingInterval, defaultPingInterval)
-	c.PingTimeout = first(c.PingTimeout, defaultPingTimeout)
-	c.WriteTimeout = first(c.WriteTimeout, defaultWriteTimeout)
-	c.StreamWindow = first(c.StreamWindow, defaultStreamWindow)
-	c.ConnWindow = first(c.ConnWindow, defaultConnWindow)
-	c.MaxStreamWindow = first(c.MaxStreamWindow, defaultMaxStreamWindow)
-	c.HeaderTableSize = first(c.HeaderTableSize, defaultTableSize)
-	c.EncoderTableSize = first(c.EncoderTableSize, defaultTableSize)
-	c.ExpectContinueTimeout = first(c.ExpectContinueTimeout, defaultExpectContinueTimeout)
+	d := conn.Defaults()
+	c.MaxConnections = cmp.Or(c.MaxConnections, shared.MaxConnections, defaultMaxConnections)
+	c.MaxConnectionsPerRoute = cmp.Or(c.MaxConnectionsPerRoute, shared.MaxConnectionsPerRoute, defaultMaxConnectionsPerRoute)
+	c.MaxConnections, c.MaxConnectionsPerRoute = engine.Bound(c.MaxConnections), engine.Bound(c.MaxConnectionsPerRoute)
+	c.MaxConcurrent = cmp.Or(c.MaxConcurrent, shared.MaxConcurrent)
+	c.MaxHeaderBytes = cmp.Or(c.MaxHeaderBytes, shared.MaxHeaderBytes, d.MaxHeaderBytes)
+	c.MaxHeaderFields = cmp.Or(c.MaxHeaderFields, shared.MaxHeaderFields, d.MaxHeaderFields)
+	c.KeepAlive = cmp.Or(c.KeepAlive, defaultKeepAlive)
+	c.PingInterval = cmp.Or(c.PingInterval, d.PingInterval)
+	c.PingTimeout = cmp.Or(c.PingTimeout, d.PingTimeout)
+	c.WriteTimeout = cmp.Or(c.WriteTimeout, d.WriteTimeout)
+	c.StreamWindow = cmp.Or(c.StreamWindow, d.StreamWindow)
+	c.ConnWindow = cmp.Or(c.ConnWindow, d.ConnWindow)
+	c.MaxStreamWindow = cmp.Or(c.MaxStreamWindow, d.MaxStreamWindow)
+	c.HeaderTableSize = cmp.Or(c.HeaderTableSize, d.HeaderTable)
+	c.EncoderTableSize = cmp.Or(c.EncoderTableSize, d.EncoderTable)
+	c.ExpectContinueTimeout = cmp.Or(c.ExpectContinueTimeout, defaultExpectContinueTimeout)
 	c.Timeouts = c.Timeouts.Or(shared.Timeouts).Or(engine.Timeouts{Connect: defaultConnectTimeout})
 	c.NoStaleRetry = c.NoStaleRetry || shared.NoStaleRetry
-	c.TLS = first(c.TLS, shared.TLS)
+	c.TLS = cmp.Or(c.TLS, shared.TLS)
 	if c.Proxy == nil {
 		c.Proxy = shared.Proxy
 	}
@@ -236,15 +230,4 @@ func (c Config) over(shared engine.Config) Config {
 		c.Go = shared.Go
 	}
 	return c
-}
-
-// first returns the first value that is set.
-func first[T comparable](values ...T) T {
-	var unset T
-	for _, v := range values {
-		if v != unset {
-			return v
-		}
-	}
-	return unset
 }

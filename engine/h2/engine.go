@@ -23,6 +23,7 @@ package h2
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/ctxerr"
@@ -30,6 +31,7 @@ import (
 	conn "github.com/godwit-go/godwit/internal/h2"
 	"github.com/godwit-go/godwit/internal/h2/exchange"
 	"github.com/godwit-go/godwit/internal/h2/pool"
+	"github.com/godwit-go/godwit/internal/sharedctx"
 )
 
 const name = "h2"
@@ -51,6 +53,8 @@ type Engine struct {
 	pool    *pool.Pool
 	gate    chan struct{} // holds a place for each running exchange; nil = no bound
 	leave   func()        // gives it back
+
+	contexts sharedctx.Watcher
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -73,6 +77,10 @@ func (e *Engine) Execute(ctx context.Context, req *engine.Request) (*engine.Resp
 	if req.URL == nil {
 		return nil, &engine.OpError{Op: engine.OpBuild, Err: errors.New("the request has no URL")}
 	}
+	if req.Protocol == "" && req.Header.Has("Upgrade") {
+		return nil, &engine.UnsupportedError{Engine: name, Capability: engine.HTTP1,
+			Detail: fmt.Sprintf("the field Upgrade belongs to it; ask for %.40q by Request.Protocol", req.Header.Get("Upgrade"))}
+	}
 	if err := ctxerr.Of(ctx); err != nil {
 		return nil, &engine.OpError{Op: engine.OpPool, Err: err}
 	}
@@ -80,6 +88,7 @@ func (e *Engine) Execute(ctx context.Context, req *engine.Request) (*engine.Resp
 	if err != nil {
 		return nil, err
 	}
+	ctx = e.contexts.Of(ctx)
 	x := exchange.New(ctx, &e.options, req)
 	if e.gate != nil {
 		if err := x.Enter(e.gate); err != nil {
@@ -143,6 +152,7 @@ func (e *Engine) connect(ctx context.Context, x *exchange.Exchange, route dial.R
 // too, and closes idle connections at once, others when their last exchange ends.
 func (e *Engine) Close() error {
 	e.pool.CloseIdle(true)
+	e.contexts.Close()
 	return nil
 }
 

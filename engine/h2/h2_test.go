@@ -203,3 +203,17 @@ func TestOldServer(t *testing.T) {
 		})
 	}
 }
+
+// TestUpgradeField: a field that HTTP/2 has not is refused, not dropped.
+func TestUpgradeField(t *testing.T) {
+	e, err := h2.Config{}.New(engine.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	req := &engine.Request{Method: "GET", URL: &url.URL{Scheme: "https", Host: "127.0.0.1:1"}, Header: header.New("Upgrade", "websocket")}
+	_, err = e.Execute(t.Context(), req)
+	if u, ok := errors.AsType[*engine.UnsupportedError](err); !ok || u.Capability != engine.HTTP1 {
+		t.Errorf("%v, want *engine.UnsupportedError of HTTP/1.1", err)
+	}
+}

@@ -26,7 +26,7 @@ type Config struct {
 	// Datagrams offers HTTP datagrams (RFC 9297); see [Stream].
 	Datagrams bool
 
-	// MaxConnections bounds the open connections; 0 = 1,000. At the bound an
+	// MaxConnections bounds the open connections; 0 = 1,000, negative = no bound. At the bound an
 	// idle connection is closed to make room; if there is none, requests wait in
 	// order (Timeouts.Pool). There is one connection for each origin, so that
 	// engine.Config.MaxConnectionsPerRoute is always kept.
@@ -131,7 +131,7 @@ func (c Config) New(shared engine.Config) (*Engine, error) {
 
 // over returns c with its unset fields taken from shared, then from the defaults.
 func (c Config) over(shared engine.Config) Config {
-	c.MaxConnections = first(c.MaxConnections, shared.MaxConnections, defaultMaxConnections)
+	c.MaxConnections = engine.Bound(first(c.MaxConnections, shared.MaxConnections, defaultMaxConnections))
 	c.MaxConcurrent = first(c.MaxConcurrent, shared.MaxConcurrent)
 	c.MaxHeaderBytes = first(c.MaxHeaderBytes, shared.MaxHeaderBytes, defaultHeaderBytes)
 	c.MaxHeaderFields = first(c.MaxHeaderFields, shared.MaxHeaderFields, defaultHeaderFields)

@@ -97,10 +97,16 @@ func (u *upload) open() (io.ReadCloser, error) {
 		u.state, u.source = uploadOpen, io.NopCloser(eof{})
 		return u.source, nil
 	}
+	u.mu.Unlock() // it may take its time
 	source, err := u.x.req.Body.Open(u.x.call)
-	if err != nil {
+	u.mu.Lock()
+	switch {
+	case err != nil:
 		u.state, u.err = uploadDone, err
 		return nil, err
+	case u.state == uploadDone: // closed meanwhile
+		source.Close()
+		return nil, errUploadClosed
 	}
 	u.source, u.state = source, uploadOpen
 	return source, nil

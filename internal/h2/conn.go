@@ -31,7 +31,8 @@
 //
 // The peer is not trusted. Frames that cost it nothing and us work are counted
 // (see patience); what it may make us keep is bounded: field sections, the
-// control frames that wait to be written, the streams.
+// answers that wait to be written (maxOwed), the streams. So is what piles up
+// because it does not read: bodies wait at maxOut, new streams at maxQueue.
 package h2
 
 import (
@@ -44,39 +45,6 @@ import (
 
 	"golang.org/x/net/http2/hpack"
 )
-
-// Config configures a connection. It is complete: zero is taken as it stands.
-type Config struct {
-	// StreamWindow and ConnWindow are the flow-control windows to start with,
-	// at most 2³¹-1. A ConnWindow below 65,535 counts as that.
-	StreamWindow, ConnWindow uint32
-	// MaxStreamWindow is what windows may grow to if the path holds more bytes;
-	// not above StreamWindow = they stay as they are.
-	MaxStreamWindow uint32
-	// HeaderTable is the size of the table for fields from the server,
-	// EncoderTable the largest for those to it.
-	HeaderTable, EncoderTable uint32
-	// MaxHeaderBytes (RFC 9113 §6.5.2) and MaxHeaderFields bound the field
-	// sections of responses.
-	MaxHeaderBytes, MaxHeaderFields int
-	// MaxStreams bounds the streams open at once; 0 = the server's own bound.
-	MaxStreams int
-	// AssumedStreams is taken for the server's bound until it names it; 0 = 100.
-	AssumedStreams uint32
-	// PingInterval is after what silence of the server a PING is sent, while
-	// there are streams, and with PingIdle also while there are none; 0 = never.
-	// PingTimeout is how long to wait then before the connection is given up.
-	PingInterval, PingTimeout time.Duration
-	PingIdle                  bool
-	// WriteTimeout is how long the server may take no bytes; 0 = for ever.
-	WriteTimeout time.Duration
-	// Go starts goroutines; nil = the go statement.
-	Go func(func())
-	// Changed is called without locks when the connection may take more streams
-	// than before, when it has become idle, and when it takes no more. nil =
-	// nobody wants to know.
-	Changed func(*Conn)
-}
 
 // Conn is a connection to a server. It is made by [New] and safe for concurrent
 // use.
@@ -101,6 +69,7 @@ type Conn struct {
 	starving   []*Stream // they wait for sendWindow or for room in out
 
 	recvWindow int64 // what the server may still send
+	lateData   int64 // and of that on streams which have ended before their time
 	connTarget int64 // what recvWindow is brought back to
 	target     int64 // the like for streams
 	tuner      tuner
@@ -226,14 +195,14 @@ func (c *Conn) limit() int {
 // open reports whether the connection takes new streams at all. mu is held.
 func (c *Conn) open() bool { return c.err == nil && c.goneAway == nil && !c.retired && !c.broken }
 
-// Reserve takes a place for a stream, if there is one; [Conn.Open] or
-// [Conn.Unreserve] must follow. used tells that the connection has carried a
+// Reserve takes a place for a stream, if there is one and not too much waits to
+// be written; [Conn.Open] or [Conn.Unreserve] must follow. used tells that the connection has carried a
 // stream, idle for how long it has none.
 func (c *Conn) Reserve() (used bool, idle time.Duration, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := len(c.streams) + c.reserved
-	if !c.open() || n >= c.limit() {
+	if !c.open() || c.full() || n >= c.limit() {
 		return false, 0, false
 	}
 	if n == 0 && c.used {

@@ -25,9 +25,15 @@ func (c *Conn) control(f *Frame, in *reader) error {
 	return c.patience.strike(f.Type)
 }
 
+// settingsAStrike is how many bytes of settings count as one frame that carries
+// nothing: an initial window touches all streams.
+const settingsAStrike = 16 * 6
+
 func (c *Conn) onSettings(f *Frame, in *reader) error {
-	if err := c.patience.strike(FrameSettings); err != nil {
-		return err
+	for range 1 + len(f.Data)/settingsAStrike {
+		if err := c.patience.strike(FrameSettings); err != nil {
+			return err
+		}
 	}
 	if f.Flags.Has(FlagAck) {
 		return nil
@@ -132,6 +138,7 @@ func (c *Conn) onGoAway(f *Frame) error {
 		if id > f.Last {
 			s.lose(c.goneAway)
 			delete(c.streams, id)
+			c.abandon(s)
 		}
 	}
 	c.becameIdle()

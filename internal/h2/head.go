@@ -54,7 +54,7 @@ func (d *decoder) decode(id uint32, block []byte) (Head, error) {
 		err = d.hpack.Close()
 	}
 	if err == hpack.ErrStringLength {
-		return Head{}, connError(CodeEnhanceYourCalm, "RFC 9113 §10.5.1", "a field of more than %d bytes", d.maxBytes)
+		return Head{}, connError(CodeEnhanceYourCalm, "RFC 9113 §10.5.1", "a field larger than MaxHeaderBytes, %d", d.maxBytes)
 	}
 	if err != nil {
 		return Head{}, connError(CodeCompression, "RFC 9113 §4.3", "field block: %v", err)
@@ -71,9 +71,9 @@ func (d *decoder) emit(f hpack.HeaderField) {
 	d.size += len(f.Name) + len(f.Value) + fieldOverhead
 	switch {
 	case d.size > d.maxBytes:
-		d.blame("a field section of more than "+strconv.Itoa(d.maxBytes)+" bytes", "RFC 9113 §10.5.1")
+		d.blame("a field section larger than MaxHeaderBytes, "+strconv.Itoa(d.maxBytes), "RFC 9113 §10.5.1")
 	case len(d.fields) >= d.maxCount:
-		d.blame("a field section of more than "+strconv.Itoa(d.maxCount)+" fields", "RFC 9113 §10.5.1")
+		d.blame("a field section of more fields than MaxHeaderFields, "+strconv.Itoa(d.maxCount), "RFC 9113 §10.5.1")
 	case f.IsPseudo():
 		d.pseudo(f)
 		return

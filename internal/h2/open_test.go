@@ -200,10 +200,42 @@ func TestHeaderListSize(t *testing.T) {
 			c, server = connect(t, config(), uint32(h2.SettingMaxHeaderListSize), uint32(size-1))
 			sink(server)
 			s, _, err = openWith(t, c, head(), nil, true)
-			if e, ok := errors.AsType[*h2.TooLargeError](err); !ok || e.Size != size || e.Limit != size-1 {
+			if e, ok := errors.AsType[*h2.TooLargeError](err); !ok || e.Size != size || e.Limit != int64(size-1) {
 				t.Errorf("with a bound of %d: %+v", size-1, err)
 			}
 			s.Release()
 		})
+	}
+}
+
+// TestCancelWhileOpening: a stream may be canceled at any moment, on a connection
+// that takes none too.
+func TestCancelWhileOpening(t *testing.T) {
+	c, server := connect(t, config())
+	sink(server)
+	const streams = 50
+	for range streams {
+		if _, _, ok := c.Reserve(); !ok {
+			t.Fatal("no place")
+		}
+	}
+	c.Retire()
+	head := post()
+	if err := head.Check(); err != nil {
+		t.Fatal(err)
+	}
+	for range streams {
+		s := new(h2.Stream)
+		s.Bind(c)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			s.Cancel(h2.CodeCancel)
+		}()
+		if _, err := c.Open(s, head, nil, true); err != h2.ErrUnfit && err != h2.ErrCanceled {
+			t.Errorf("error %v", err)
+		}
+		<-done
+		s.Release()
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"io"
 	"strconv"
 	"time"
+
+	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/h1"
 )
 
 // reader is what the connection's goroutine works with. Only that goroutine
@@ -174,7 +177,7 @@ func (in *reader) frame(h FrameHeader, payload []byte) error {
 	f, err := ParseFrame(h, payload)
 	if err != nil {
 		if e := err.(*Error); e.StreamID != 0 {
-			return in.c.violated(e)
+			return in.c.violated(e, h.Type)
 		}
 		return err
 	}
@@ -214,7 +217,7 @@ func (in *reader) fragment(b []byte, last bool) error {
 	}
 	// Compressed fields are rarely longer than the fields are.
 	if len(in.block.b)+len(b) > in.decoder.maxBytes+minFrameSize {
-		return connError(CodeEnhanceYourCalm, "RFC 9113 §10.5.1", "a field block of more than %d bytes", in.decoder.maxBytes)
+		return connError(CodeEnhanceYourCalm, "RFC 9113 §10.5.1", "a field block larger than MaxHeaderBytes, %d", in.decoder.maxBytes)
 	}
 	in.block.b = append(in.block.b, b...)
 	if !last {
@@ -290,16 +293,16 @@ func (c *Conn) reject(s *Stream, code ErrCode, err error) {
 }
 
 // violated ends the stream of a frame that breaks the rules.
-func (c *Conn) violated(e *Error) error {
+func (c *Conn) violated(e *Error, what FrameType) error {
 	c.mu.Lock()
 	defer c.unlock()
-	s, err := c.stream(e.StreamID, 0)
+	s, err := c.stream(e.StreamID, what)
 	if s != nil {
 		c.reject(s, e.Code, e)
 		return nil
 	}
 	if err == nil {
-		err = c.patience.late(FrameRSTStream)
+		err = c.patience.late(what)
 	}
 	return err
 }
@@ -315,7 +318,7 @@ func (s *Stream) onFields(h Head, end bool) error {
 	case s.hasHead && !end:
 		return bad("RFC 9113 §8.1", "a trailer section that does not end the stream")
 	case s.hasHead:
-		s.trailer = h.Header
+		s.trailer = trailer(h.Header)
 		return nil
 	case h.Status == 0:
 		return bad("RFC 9113 §8.3.2", "a response without :status")
@@ -347,8 +350,29 @@ func (s *Stream) onInterim(h Head, end bool) error {
 		return streamError(s.id, CodeEnhanceYourCalm, "RFC 9110 §15.2", "more than %s interim responses", strconv.Itoa(maxInterim))
 	case s.KeepInterim:
 		s.interims = append(s.interims, h)
+		if s.interimSize += sectionSize(h.Header); s.interimSize > s.c.config.MaxHeaderBytes {
+			return streamError(s.id, CodeEnhanceYourCalm, "RFC 9113 §10.5.1", "interim responses larger than MaxHeaderBytes, %d", s.c.config.MaxHeaderBytes)
+		}
 	}
 	return nil
+}
+
+// trailer returns the fields of h that may stand in a trailer section; the others
+// do not count there (RFC 9110 §6.5.1).
+func trailer(h header.Header) header.Header {
+	for i := range h.Len() {
+		if !h1.ForbiddenTrailer(h.At(i).Name) {
+			continue
+		}
+		var kept []header.Field
+		for i := range h.Len() {
+			if f := h.At(i); !h1.ForbiddenTrailer(f.Name) {
+				kept = append(kept, f)
+			}
+		}
+		return header.Of(kept)
+	}
+	return h
 }
 
 // onEnd takes END_STREAM. c.mu is held.
@@ -380,9 +404,9 @@ func (in *reader) emptyData(h FrameHeader) error {
 		return err
 	}
 	switch {
-	case h.Flags.Has(FlagEndStream):
 	case s == nil:
 		err = c.patience.late(FrameData)
+	case h.Flags.Has(FlagEndStream):
 	default:
 		err = c.patience.strike(FrameData)
 	}
@@ -439,12 +463,20 @@ func (in *reader) beginData(h FrameHeader) (ok bool, err error) {
 		}
 	}
 	switch {
-	case body == 0:
-		if err := c.patience.strike(FrameData); err != nil {
-			return false, err
+	case s == nil:
+		if c.lateData -= int64(h.Length); c.lateData < 0 {
+			return false, connError(CodeStreamClosed, "RFC 9113 §5.1", "more DATA on streams that have ended than their windows allowed, the last on stream %d", h.StreamID)
 		}
-	case s != nil:
+		if body == 0 {
+			err = c.patience.late(FrameData)
+		}
+	case body == 0:
+		err = c.patience.strike(FrameData)
+	default:
 		c.patience.useful()
+	}
+	if err != nil {
+		return false, err
 	}
 	c.received(int64(body))
 	in.data.left, in.data.padding = body+padding, padding

@@ -110,6 +110,16 @@ func (r *RequestHead) size() int {
 	return total
 }
 
+// sectionSize returns the size of a field section of these fields.
+func sectionSize(h header.Header) int {
+	total := 0
+	for i := range h.Len() {
+		f := h.At(i)
+		total += len(f.Name) + len(f.Value) + fieldOverhead
+	}
+	return total
+}
+
 // crumbEnd ends a cookie where another follows.
 const crumbEnd = "; "
 

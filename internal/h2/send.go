@@ -100,13 +100,17 @@ func (s *Stream) append(p []byte, end bool) {
 	}
 }
 
-// SendTrailers ends the body with trailer fields, which were checked.
+// SendTrailers ends the body with trailer fields, which were checked. The error
+// is a *TooLargeError if the server does not take as much: nothing is sent then.
 func (s *Stream) SendTrailers(h header.Header) error {
 	c := s.c
 	c.mu.Lock()
 	defer c.unlock()
 	if err := s.sendable(); err != nil {
 		return err
+	}
+	if size, limit := sectionSize(h), int64(c.peer.maxHeaderList); int64(size) > limit {
+		return &TooLargeError{Trailer: true, Size: size, Limit: limit}
 	}
 	start := len(c.out.b)
 	c.out.b = AppendFrameHeader(c.out.b, FrameHeader{})
@@ -133,6 +137,7 @@ func (s *Stream) endLocal() {
 // room in out. mu is held.
 func (c *Conn) feed() {
 	s := c.starving[0]
+	c.starving[0] = nil
 	c.starving = c.starving[1:]
 	s.starving = false
 	signal(s.room)

@@ -1,7 +1,9 @@
 package h2
 
 import (
+	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,7 +33,9 @@ type Stream struct {
 	head     Head
 	interims []Head
 	interim  int // how many have come
-	trailer  header.Header
+	// interimSize is the size of those in interims.
+	interimSize int
+	trailer     header.Header
 
 	recv       chunks
 	recvWindow int64 // what the server may still send
@@ -80,10 +84,10 @@ func (c *Conn) Open(s *Stream, r *RequestHead, body []byte, end bool) (whole boo
 	c.mu.Lock()
 	c.reserved--
 	// The server may have told its bound since the place was reserved.
-	if !c.open() || s.canceled || len(c.streams) >= c.limit() {
+	if canceled := s.canceled; canceled || !c.open() || c.full() || len(c.streams) >= c.limit() {
 		c.becameIdle()
 		c.unlock()
-		if s.canceled {
+		if canceled {
 			return false, ErrCanceled
 		}
 		return false, ErrUnfit
@@ -92,7 +96,7 @@ func (c *Conn) Open(s *Stream, r *RequestHead, body []byte, end bool) (whole boo
 		if size := r.size(); int64(size) > limit {
 			c.becameIdle()
 			c.unlock()
-			return false, &TooLargeError{Size: size, Limit: int(limit)}
+			return false, &TooLargeError{Size: size, Limit: limit}
 		}
 	}
 	s.id, s.gone, s.early = c.nextID, false, !c.peer.settings
@@ -122,12 +126,21 @@ func (c *Conn) Open(s *Stream, r *RequestHead, body []byte, end bool) (whole boo
 	return whole, nil
 }
 
-// TooLargeError tells that a request's field section is larger than the server
+// TooLargeError tells that a field section of a request is larger than the server
 // takes (RFC 9113 §6.5.2).
-type TooLargeError struct{ Size, Limit int }
+type TooLargeError struct {
+	// Trailer tells that it is the trailer section.
+	Trailer bool
+	Size    int
+	Limit   int64
+}
 
 func (e *TooLargeError) Error() string {
-	return "HTTP/2: the request's fields are too large for the server's SETTINGS_MAX_HEADER_LIST_SIZE"
+	what := "fields"
+	if e.Trailer {
+		what = "trailer fields"
+	}
+	return fmt.Sprintf("HTTP/2: the request's %s take %d bytes, more than the server's SETTINGS_MAX_HEADER_LIST_SIZE, %d", what, e.Size, e.Limit)
 }
 
 // Early reports whether the stream was opened before the server had told how many
@@ -174,6 +187,7 @@ func (s *Stream) Interim() (h Head, ok bool) {
 		return Head{}, false
 	}
 	h, s.interims = s.interims[0], s.interims[1:]
+	s.interimSize -= sectionSize(h.Header)
 	return h, true
 }
 
@@ -268,9 +282,9 @@ func (s *Stream) take() error {
 	}
 	// What is in cur counts as read: it is no more than a frame. And if nothing is
 	// there padding may have used up the window.
-	if n := c.target - s.recvWindow - int64(s.recv.size); n >= c.target/2 {
+	if n := c.target - s.recvWindow - int64(s.recv.size); n > 0 && n >= c.target/2 {
 		s.recvWindow += n
-		c.out.b = appendWindowUpdate(c.out.b, s.id, uint32(n))
+		c.answer(appendWindowUpdate(c.out.b, s.id, uint32(n)))
 		c.flush(s)
 		return nil
 	}
@@ -349,7 +363,20 @@ func (c *Conn) reset(s *Stream, code ErrCode) {
 func (c *Conn) remove(s *Stream) {
 	s.gone = true
 	delete(c.streams, s.id)
+	c.abandon(s)
 	c.becameIdle()
+}
+
+// abandon lets go of s, which is not among the streams any more. mu is held.
+func (c *Conn) abandon(s *Stream) {
+	if !s.remoteEnd {
+		c.lateData += s.recvWindow // may be on its way
+	}
+	if s.starving {
+		s.starving = false
+		i := slices.Index(c.starving, s)
+		c.starving = slices.Delete(c.starving, i, i+1)
+	}
 }
 
 // lose ends the stream with its connection. mu is held.
@@ -363,11 +390,12 @@ func (s *Stream) lose(err error) {
 }
 
 // Reprioritize tells the server what the stream's priority is now, by a
-// PRIORITY_UPDATE frame (RFC 9218 §7.1).
+// PRIORITY_UPDATE frame (RFC 9218 §7.1). It is left out while too much waits to
+// be written.
 func (s *Stream) Reprioritize(value string) {
 	c := s.c
 	c.mu.Lock()
-	if !s.gone {
+	if !s.gone && !c.full() {
 		c.out.b = appendPriorityUpdate(c.out.b, s.id, value)
 		c.flushElsewhere()
 	}

@@ -18,6 +18,10 @@ func (o *outBuffer) Write(p []byte) (int, error) {
 const (
 	// maxOut is how much may wait to be written before bodies wait too.
 	maxOut = 128 << 10
+	// maxQueue is how much may wait before the connection takes no new streams:
+	// requests that were canceled, mostly, by callers who have waited for a server
+	// that does not read.
+	maxQueue = 1 << 20
 	// keptOut is the largest buffer that an idle connection keeps.
 	keptOut = 16 << 10
 	// maxPiece bounds one write, so that its deadline is about progress.
@@ -73,6 +77,10 @@ func (c *Conn) roomy() bool {
 	return c.buffered && c.taken-c.heard+int64(len(c.out.b)) <= maxUnheard
 }
 
+// full reports whether so much waits to be written that the connection takes no
+// new streams. mu is held.
+func (c *Conn) full() bool { return len(c.out.b) >= maxQueue }
+
 // position is where in all that is sent the next frame begins. mu is held.
 func (c *Conn) position() int64 { return c.taken + int64(len(c.out.b)) }
 
@@ -122,6 +130,7 @@ func (c *Conn) endFlush() {
 // writeOut writes what is in out. mu is held, but for the time of the write.
 func (c *Conn) writeOut() {
 	b := c.out.b
+	c.changed = c.changed || c.full()
 	c.out.b, c.spare, c.begun = c.spare[:0], nil, true
 	c.taken += int64(len(b))
 	c.owed = 0

@@ -6,43 +6,19 @@ import (
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/h2"
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
-// The bits of Exchange.state. Who sets busy or closed first decides who cleans
-// up: Close itself, or the Read that it came in between.
-const (
-	stateBusy     = 1 << iota // a Read or WriteTo is running
-	stateClosed               // Close was called
-	stateReleased             // the stream's place is free, or will be
-)
-
-var (
-	errBodyClosed = errors.New("read from a closed response body")
-	errBodyInUse  = errors.New("response body is read by two goroutines at once")
-	errUnread     = errors.New("the body was not read to its end")
-)
+var errUnread = errors.New("the body was not read to its end")
 
 var _ interface {
 	io.ReadCloser
 	io.WriterTo
 } = (*Exchange)(nil)
 
-// enter begins a Read or WriteTo.
-func (x *Exchange) enter() error {
-	old := x.state.Or(stateBusy)
-	switch {
-	case old&stateBusy != 0:
-		return errBodyInUse
-	case old&stateClosed != 0:
-		x.state.And(^uint32(stateBusy))
-		return errBodyClosed
-	}
-	return nil
-}
-
-// leave ends it, and does the work of a Close that came meanwhile.
+// leave ends a Read or WriteTo, and does the work of a Close that came meanwhile.
 func (x *Exchange) leave() {
-	if x.state.And(^uint32(stateBusy))&stateClosed != 0 {
+	if x.use.Leave() {
 		x.discard()
 	}
 }
@@ -50,7 +26,7 @@ func (x *Exchange) leave() {
 // Read reads from the body; it implements io.Reader. The last bytes come together
 // with io.EOF.
 func (x *Exchange) Read(p []byte) (int, error) {
-	if err := x.enter(); err != nil {
+	if err := x.use.Enter(); err != nil {
 		return 0, err
 	}
 	defer x.leave()
@@ -60,15 +36,16 @@ func (x *Exchange) Read(p []byte) (int, error) {
 	for begin := x.clock.start(); ; {
 		n, err := x.stream.Read(p)
 		if n > 0 {
-			x.clock.moved()
+			x.clock.Moved()
 			if complete, empty := x.stream.Complete(); complete && empty {
-				x.ended(io.EOF)
-				return n, io.EOF
+				if x.ended(io.EOF); x.end == io.EOF {
+					return n, io.EOF
+				}
 			}
 			return n, nil
 		}
 		if err == nil {
-			err = wait(x.stream.Wake(), x.clock.readDue, begin)
+			err = wait(x.stream.Wake(), x.clock.ReadDue, begin)
 		}
 		if err != nil {
 			x.ended(err)
@@ -80,7 +57,7 @@ func (x *Exchange) Read(p []byte) (int, error) {
 // WriteTo writes the rest of the body to w as it stands in the stream's memory;
 // it implements io.WriterTo.
 func (x *Exchange) WriteTo(w io.Writer) (total int64, err error) {
-	if err := x.enter(); err != nil {
+	if err := x.use.Enter(); err != nil {
 		return 0, err
 	}
 	defer x.leave()
@@ -88,7 +65,7 @@ func (x *Exchange) WriteTo(w io.Writer) (total int64, err error) {
 	for x.end == nil {
 		b, err := x.stream.Next()
 		if len(b) > 0 {
-			x.clock.moved()
+			x.clock.Moved()
 			n, err := w.Write(b)
 			x.stream.Took(n)
 			total += int64(n)
@@ -99,7 +76,7 @@ func (x *Exchange) WriteTo(w io.Writer) (total int64, err error) {
 			continue
 		}
 		if err == nil {
-			err = wait(x.stream.Wake(), x.clock.readDue, begin)
+			err = wait(x.stream.Wake(), x.clock.ReadDue, begin)
 		}
 		if err != nil {
 			x.ended(err)
@@ -115,10 +92,10 @@ func (x *Exchange) WriteTo(w io.Writer) (total int64, err error) {
 func (x *Exchange) ended(err error) {
 	if err == io.EOF {
 		x.finish(nil)
-		x.end = io.EOF
+		x.end = x.eof()
 	} else {
-		if x.state.Load()&stateClosed != 0 {
-			err = errBodyClosed
+		if x.use.Closed() {
+			err = transfer.ErrClosed
 		}
 		x.end = x.opError(engine.OpReceive, err)
 		x.finish(x.end)
@@ -126,13 +103,23 @@ func (x *Exchange) ended(err error) {
 	x.stream.Release()
 }
 
+// eof is io.EOF, unless the request's body was at fault: then the answer is to what
+// was not meant.
+func (x *Exchange) eof() error {
+	if x.upload != nil {
+		if failed := x.upload.Failure(); failed != nil {
+			return x.opError(engine.OpSend, failed)
+		}
+	}
+	return io.EOF
+}
+
 // Close closes the body; it implements io.Closer. A stream that has not ended is
 // canceled, the connection goes on.
 func (x *Exchange) Close() error {
-	old := x.state.Or(stateClosed)
-	switch {
-	case old&stateClosed != 0:
-	case old&stateBusy != 0:
+	switch first, read, _ := x.use.Close(); {
+	case !first:
+	case read:
 		x.stream.Cancel(h2.CodeCancel) // Read returns and cleans up
 	default:
 		x.discard()
@@ -143,7 +130,7 @@ func (x *Exchange) Close() error {
 // discard ends an exchange whose body was closed.
 func (x *Exchange) discard() {
 	if x.end == nil {
-		x.end = errBodyClosed
+		x.end = transfer.ErrClosed
 		if complete, _ := x.stream.Complete(); complete {
 			x.finish(nil)
 		} else {

@@ -7,18 +7,19 @@ import (
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/ctxerr"
 	"github.com/godwit-go/godwit/internal/dial"
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 // Dial makes a connection for the exchange within the connect timeout and the
 // request's deadline.
 func (x *Exchange) Dial(d *dial.Dialer, route dial.Route) (*dial.Conn, error) {
 	timeout := x.req.Timeouts.Or(x.options.Timeouts).Connect
-	whole := x.clock.whole
+	whole := x.clock.Whole
 	cut := false
-	if !whole.at.IsZero() {
-		left := time.Until(whole.at)
+	if !whole.At.IsZero() {
+		left := time.Until(whole.At)
 		if left <= 0 {
-			return nil, &engine.OpError{Op: engine.OpConnect, Err: whole.error()}
+			return nil, &engine.OpError{Op: engine.OpConnect, Err: whole.Err()}
 		}
 		if cut = !engine.Limited(timeout) || left < timeout; cut {
 			timeout = left
@@ -34,7 +35,7 @@ func (x *Exchange) Dial(d *dial.Dialer, route dial.Route) (*dial.Conn, error) {
 		if e, ok := errors.AsType[*engine.OpError](err); ok {
 			op = e.Op
 		}
-		err = &engine.OpError{Op: op, Err: whole.error()}
+		err = &engine.OpError{Op: op, Err: whole.Err()}
 	}
 	return nil, err
 }
@@ -44,17 +45,17 @@ func (x *Exchange) Dial(d *dial.Dialer, route dial.Route) (*dial.Conn, error) {
 // within the connect timeout.
 func (x *Exchange) PoolLimit(dialing bool) (time.Time, error) {
 	t, now := x.req.Timeouts.Or(x.options.Timeouts), time.Now()
-	d := x.clock.whole.or(in(t.Pool, now, engine.KindPool))
+	d := x.clock.Whole.Or(transfer.In(t.Pool, now, engine.KindPool))
 	op := engine.OpPool
-	if connect := in(t.Connect, now, engine.KindConnect); dialing {
-		if d = d.or(connect); d == connect {
+	if connect := transfer.In(t.Connect, now, engine.KindConnect); dialing {
+		if d = d.Or(connect); d == connect {
 			op = engine.OpConnect
 		}
 	}
-	if d.at.IsZero() {
-		return d.at, nil
+	if d.At.IsZero() {
+		return d.At, nil
 	}
-	return d.at, &engine.OpError{Op: op, Err: d.error()}
+	return d.At, &engine.OpError{Op: op, Err: d.Err()}
 }
 
 // Enter waits for a place among the exchanges that may run at once: for room in

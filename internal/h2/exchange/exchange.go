@@ -19,6 +19,7 @@ import (
 	"github.com/godwit-go/godwit/internal/ctxerr"
 	"github.com/godwit-go/godwit/internal/h1"
 	"github.com/godwit-go/godwit/internal/h2"
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 // Options are what an engine's exchanges have in common.
@@ -62,7 +63,7 @@ type Exchange struct {
 	reg    engine.Registration
 	clock  clock
 	upload *upload
-	kept   *source // an opened body of which nothing was read
+	kept   *transfer.Source // an opened body of which nothing was read
 	conn   *Conn
 
 	aborted  atomic.Bool // ctx has ended
@@ -77,8 +78,8 @@ type Exchange struct {
 
 	traceMu sync.Mutex // serialises trace hooks while there is an upload
 
-	state atomic.Uint32
-	end   error // what follows on what is here of the body: nil = more to come
+	use transfer.Use
+	end error // what follows on what is here of the body: nil = more to come
 }
 
 var _ engine.Aborter = (*Exchange)(nil)
@@ -181,7 +182,7 @@ func (x *Exchange) release(why error) {
 		x.stream.Cancel(h2.CodeCancel)
 	}
 	x.reg.Stop()
-	x.state.Or(stateReleased)
+	x.use.Release()
 	if why == nil && x.retires {
 		why = errNotKept
 	}
@@ -194,7 +195,7 @@ func (x *Exchange) release(why error) {
 
 // finish ends the exchange, after its head.
 func (x *Exchange) finish(why error) {
-	if x.state.Load()&stateReleased != 0 {
+	if x.use.Released() {
 		return
 	}
 	x.release(why)
@@ -250,7 +251,7 @@ func (x *Exchange) mayResend(err error) bool {
 		return false
 	case h2.HTTP11Required(err):
 		return false
-	case x.upload != nil && x.upload.failure() != nil:
+	case x.upload != nil && x.upload.Failure() != nil:
 		return false // it was us who ended the stream
 	}
 	if _, ok := errors.AsType[*h2.GoAwayError](err); ok {
@@ -276,7 +277,7 @@ func (x *Exchange) Fail(op engine.Op, err error) error {
 
 // Reprioritize sends a new priority for the stream.
 func (x *Exchange) Reprioritize(value string) {
-	if x.state.Load()&stateReleased == 0 {
+	if !x.use.Released() {
 		x.stream.Reprioritize(value)
 	}
 }
@@ -295,7 +296,7 @@ func (x *Exchange) opError(op engine.Op, err error) error {
 	if x.aborted.Load() {
 		err = wrap(op, x.ctxError())
 	} else if x.upload != nil {
-		if failed := x.upload.failure(); failed != nil {
+		if failed := x.upload.Failure(); failed != nil {
 			err = failed
 		}
 	}
@@ -303,7 +304,8 @@ func (x *Exchange) opError(op engine.Op, err error) error {
 		op = engine.OpBuild
 	}
 	e := wrap(op, err)
-	if sent := x.sent && !h2.Unprocessed(err) || x.reached; sent && !e.Sent {
+	// Who has answered has processed the request, whatever he says after that.
+	if sent := x.sent && (x.answered || !h2.Unprocessed(err)) || x.reached; sent && !e.Sent {
 		e = &engine.OpError{Op: e.Op, Err: e.Err, Sent: true}
 	}
 	return e

@@ -1,7 +1,6 @@
 package exchange
 
 import (
-	"io"
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
@@ -36,10 +35,10 @@ func (x *Exchange) await(begin time.Time, until100 bool) (final bool, err error)
 		case proceed && until100:
 			return false, nil
 		}
-		if err := wait(x.stream.Wake(), x.clock.readDue, begin); err != nil {
+		if err := wait(x.stream.Wake(), x.clock.ReadDue, begin); err != nil {
 			return false, err
 		}
-		x.clock.moved()
+		x.clock.Moved()
 	}
 }
 
@@ -84,7 +83,7 @@ func (x *Exchange) firstByte() {
 func (x *Exchange) respond(head h2.Head) error {
 	x.Status, x.Proto, x.Header = head.Status, "HTTP/2.0", head.Header
 	x.Response.Conn = x.conn.Info
-	x.clock.headOver.Store(true)
+	x.clock.HeadOver.Store(true)
 	x.Body = x
 	x.ContentLength = head.Length
 	complete, empty := x.stream.Complete()
@@ -107,10 +106,10 @@ func (x *Exchange) respond(head h2.Head) error {
 	if x.stream.Trailer().Len() > 0 {
 		x.Trailer = x.stream.Trailer
 	}
-	if x.upload == nil || x.upload.sent.Load() {
+	if x.upload == nil || x.upload.Sent() {
 		// What is left to be read is here already.
 		if x.finish(nil); empty {
-			x.end = io.EOF
+			x.end = x.eof()
 			x.stream.Release()
 		}
 	}

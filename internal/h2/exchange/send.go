@@ -10,6 +10,7 @@ import (
 	"github.com/godwit-go/godwit/header"
 	"github.com/godwit-go/godwit/internal/h1"
 	"github.com/godwit-go/godwit/internal/h2"
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 // send sends the request, or starts the goroutine that sends its body.
@@ -48,12 +49,12 @@ func (x *Exchange) send() error {
 	case header.EqualFold(x.req.Header.Get("Expect"), "100-continue"):
 		return x.sendExpecting(&head, length)
 	}
-	var source *source
+	var source *transfer.Source
 	data, inMemory := content.BytesOf(x.req.Body)
 	if inMemory && length >= 0 {
 		if int64(len(data)) != length {
 			x.conn.Unreserve()
-			return lengthError(length, int64(len(data)) > length)
+			return lengthError(int64(len(data)) > length)
 		}
 		if len(data) <= maxInline {
 			return x.sendWhole(&head, data)
@@ -107,7 +108,7 @@ func (x *Exchange) openWith(head *h2.RequestHead, body []byte, end bool) (whole 
 		if trace != nil && trace.WroteRequest != nil {
 			trace.WroteRequest(nil)
 		}
-		x.clock.requestSent()
+		x.clock.Sent()
 	}
 	return whole, nil
 }
@@ -118,7 +119,7 @@ func (x *Exchange) sendWhole(head *h2.RequestHead, data []byte) error {
 	x.opened = true
 	whole, err := x.openWith(head, data, true)
 	if err == nil && !whole {
-		x.startUpload(&source{data: data, inMemory: true}, int64(len(data)))
+		x.startUpload(&transfer.Source{Data: data, InMemory: true}, int64(len(data)))
 	}
 	return err
 }
@@ -133,10 +134,10 @@ func (x *Exchange) sendExpecting(head *h2.RequestHead, length int64) error {
 		t.Wait100()
 	}
 	begin := x.clock.start()
-	x.clock.proceed = in(x.options.ExpectContinueTimeout, time.Now(), kindContinue)
+	x.clock.Proceed = transfer.In(x.options.ExpectContinueTimeout, time.Now(), transfer.KindContinue).At
 	final, err := x.await(begin, true)
-	x.clock.proceed = due{}
-	if t, ok := errors.AsType[*engine.TimeoutError](err); ok && t.Kind == kindContinue {
+	x.clock.Proceed = time.Time{}
+	if t, ok := errors.AsType[*engine.TimeoutError](err); ok && t.Kind == transfer.KindContinue {
 		err = nil
 	}
 	if err != nil || final {
@@ -261,32 +262,16 @@ func (x *Exchange) asksToClose() bool {
 }
 
 // openBody opens the body.
-func (x *Exchange) openBody() (*source, error) {
+func (x *Exchange) openBody() (*transfer.Source, error) {
 	x.opened = true
 	if s := x.kept; s != nil {
 		x.kept = nil
 		return s, nil
 	}
-	if data, ok := content.BytesOf(x.req.Body); ok {
-		return &source{data: data, inMemory: true}, nil
-	}
-	r, err := x.req.Body.Open(x.ctx)
-	if err != nil {
-		return nil, &engine.OpError{Op: engine.OpSend, Err: err}
-	}
-	return &source{reader: r}, nil
+	return transfer.Open(x.ctx, x.req.Body, x.clock.Whole, x.options.Start)
 }
 
 // lengthError tells that a body is not as long as its ContentLength.
-func lengthError(announced int64, longer bool) error {
-	err := errShortBody
-	if longer {
-		err = errLongBody
-	}
-	return &engine.OpError{Op: engine.OpSend, Err: err}
+func lengthError(longer bool) error {
+	return &engine.OpError{Op: engine.OpSend, Err: transfer.Wrong(longer)}
 }
-
-var (
-	errShortBody = errors.New("request body is shorter than its ContentLength")
-	errLongBody  = errors.New("request body is longer than its ContentLength")
-)

@@ -10,6 +10,7 @@ import (
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/ctxerr"
 	"github.com/godwit-go/godwit/internal/h2"
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 // tunnel makes a CONNECT of the head if the request asks for a raw stream, and
@@ -24,10 +25,10 @@ func (x *Exchange) tunnel(head *h2.RequestHead) bool {
 // awaitExtendedConnect waits for the server's settings, which say whether it
 // takes a :protocol (RFC 8441 §3).
 func (x *Exchange) awaitExtendedConnect() error {
-	limit := x.clock.whole.or(in(x.clock.header, time.Now(), engine.KindHeader))
+	limit := x.clock.Whole.Or(transfer.In(x.clock.Header, time.Now(), engine.KindHeader))
 	var expired <-chan time.Time
-	if !limit.at.IsZero() {
-		timer := time.NewTimer(time.Until(limit.at))
+	if !limit.At.IsZero() {
+		timer := time.NewTimer(time.Until(limit.At))
 		defer timer.Stop()
 		expired = timer.C
 	}
@@ -37,7 +38,7 @@ func (x *Exchange) awaitExtendedConnect() error {
 	case <-x.ctx.Done():
 		return &engine.OpError{Op: engine.OpConnect, Err: ctxerr.Of(x.ctx)}
 	case <-expired:
-		return &engine.OpError{Op: engine.OpConnect, Err: limit.error()}
+		return &engine.OpError{Op: engine.OpConnect, Err: limit.Err()}
 	}
 	if err := x.conn.Err(); err != nil {
 		return h2.ErrUnfit
@@ -56,7 +57,7 @@ func (x *Exchange) upgrade() error {
 	if !x.reg.Stop() {
 		return x.ctxError()
 	}
-	x.state.Or(stateReleased)
+	x.use.Release()
 	x.over()
 	x.end = io.EOF
 	x.ContentLength = 0
@@ -79,11 +80,11 @@ type tunnel struct {
 var _ net.Conn = (*tunnel)(nil)
 
 // deadline returns the limit of a wait as it stands.
-func (t *tunnel) deadline(of *time.Time) func(time.Time) due {
-	return func(time.Time) due {
+func (t *tunnel) deadline(of *time.Time) func(time.Time) transfer.Due {
+	return func(time.Time) transfer.Due {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		return due{at: *of}
+		return transfer.Due{At: *of}
 	}
 }
 

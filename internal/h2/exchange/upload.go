@@ -1,185 +1,68 @@
 package exchange
 
 import (
+	"errors"
 	"io"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/h2"
-	"github.com/godwit-go/godwit/internal/recovered"
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
-// upload sends a request's body in a goroutine of its own, while the owner of
-// the exchange waits for the response.
-//
-// The source is read by this goroutine only, and closed by it. When the exchange
-// ends early the owner cancels the stream, which ends a wait for the window, and
-// if a read of the source does not end by itself, closes the source, which ends
-// that of a pipe or a socket. If even that does not help, the owner goes on: a
-// read that ignores Close cannot be stopped, but there is none after it.
+// upload sends a request's body in a goroutine of its own. When the exchange ends
+// early the owner cancels the stream, which ends a wait for the window.
 type upload struct {
-	x      *Exchange
-	source *source
-	length int64 // -1 = unknown
-
-	last atomic.Bool   // the last bytes are being sent
-	sent atomic.Bool   // all of the body is sent
-	done chan struct{} // closed when the goroutine ends
-
-	mu    sync.Mutex // guards what follows
-	ended bool       // the owner needs no more of it
-	err   error      // why the body could not be sent, though the stream could
+	transfer.Upload
+	x *Exchange
 }
 
-// How long the owner waits for the goroutine.
-const (
-	patienceLast  = 50 * time.Millisecond  // for the end of the last write, if the answer is complete
-	patienceRead  = 10 * time.Millisecond  // for a read of the source, before that is closed
-	patienceClose = 100 * time.Millisecond // after it was closed
-)
-
-func (x *Exchange) startUpload(s *source, length int64) {
-	u := &upload{x: x, source: s, length: length, done: make(chan struct{})}
-	u.last.Store(length == 0)
+func (x *Exchange) startUpload(s *transfer.Source, length int64) {
+	u := &upload{x: x}
+	u.Init(s, length)
 	x.upload = u
 	x.stream.Upload()
 	x.options.Start(u.run)
 }
 
-func (u *upload) run() {
-	defer close(u.done)
-	defer u.x.stream.EndUpload()
-	defer u.source.Close()
-	err := error(&sourceError{recovered.ErrExited}) // if send does not return
-	defer func() { u.end(err) }()
-	err = u.send()
-}
+func (u *upload) run() { u.Run(u.send, u.end) }
 
-// send sends the body. A panic in the body's own code becomes an error: in this
-// goroutine it would end the program.
-func (u *upload) send() (err error) {
-	returned := false
-	defer func() {
-		if !returned {
-			err = &sourceError{recovered.Error("the request's body", recover())}
-		}
-	}()
+func (u *upload) send() error {
 	switch {
-	case u.length >= 0 && u.source.inMemory:
-		err = u.write(u.source.data, true)
-	case u.length >= 0:
-		err = u.exactly()
-	default:
-		err = u.toTheEnd()
+	case u.Length >= 0 && u.Source.InMemory:
+		return u.write(u.Source.Data, true)
+	case u.Length >= 0:
+		return u.exactly()
 	}
-	returned = true
-	return err
+	return u.toTheEnd()
 }
 
 // end reports how the sending ended.
 func (u *upload) end(err error) {
-	u.trace(err)
-	if e, ok := err.(*sourceError); ok {
-		u.fail(e.err)
+	u.x.stream.EndUpload()
+	u.Report(u.x.req.Trace, &u.x.traceMu, err)
+	if cause, ok := transfer.Fault(err); ok {
+		u.Fail(wrap(engine.OpSend, cause), u.cancel)
 	} else if _, ok := err.(*engine.TimeoutError); ok {
-		u.fail(err)
+		u.Fail(wrap(engine.OpSend, err), u.cancel)
 	}
 	// Otherwise the owner hears of it from the stream; and the server may have
 	// answered before it refused the rest.
 }
 
-// sourceError is an error that is not the connection's.
-type sourceError struct{ err error }
-
-func (e *sourceError) Error() string { return e.err.Error() }
-
-// trace reports the end of the request.
-func (u *upload) trace(err error) {
-	t := u.x.req.Trace
-	if t == nil || t.WroteRequest == nil {
-		return
-	}
-	if e, ok := err.(*sourceError); ok {
-		err = e.err
-	}
-	u.x.traceMu.Lock()
-	defer u.x.traceMu.Unlock()
-	if !u.over() {
-		t.WroteRequest(err)
-	}
-}
-
-// fail breaks the exchange: what was sent must not look like a whole request.
-func (u *upload) fail(err error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if !u.ended {
-		u.err = wrap(engine.OpSend, err)
-		u.x.stream.Cancel(h2.CodeCancel)
-	}
-}
-
-// failure returns why the body could not be sent, nil if that was not the cause.
-func (u *upload) failure() error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.err
-}
-
-func (u *upload) over() bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.ended
-}
+func (u *upload) cancel() { u.x.stream.Cancel(h2.CodeCancel) }
 
 // complete tells that the last byte was sent.
 func (u *upload) complete() {
-	u.sent.Store(true)
-	if u.x.clock.requestSent() {
+	u.Complete()
+	if u.x.clock.Sent() {
 		u.x.stream.Nudge() // the owner's wait has an end now
 	}
 }
 
-// finish ends the upload and reports whether all was sent. After it the source
-// is not read any more. With wait, an upload that is about to end is given the
-// time for it; the stream of one that is not complete is canceled.
-func (u *upload) finish(wait bool) bool {
-	if wait && u.last.Load() && !u.sent.Load() {
-		u.within(patienceLast)
-	}
-	u.mu.Lock()
-	u.ended = true
-	failed := u.err != nil
-	u.mu.Unlock()
-	complete := u.sent.Load() && !failed
-	if !complete {
-		u.x.stream.Cancel(h2.CodeCancel)
-	}
-	if !u.within(patienceRead) {
-		u.source.Close()
-		u.within(patienceClose)
-	}
-	return complete
-}
-
-// within waits for the goroutine to end.
-func (u *upload) within(d time.Duration) bool {
-	select {
-	case <-u.done:
-		return true
-	default:
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-u.done:
-		return true
-	case <-timer.C:
-		return false
-	}
-}
+// finish ends the upload and reports whether all was sent; see
+// transfer.Upload.Finish.
+func (u *upload) finish(wait bool) bool { return u.Finish(wait, u.cancel) }
 
 // write sends all of p, and with end the end of the body.
 func (u *upload) write(p []byte, end bool) error {
@@ -191,7 +74,7 @@ func (u *upload) write(p []byte, end bool) error {
 			return err
 		}
 		if n > 0 {
-			x.clock.moved()
+			x.clock.Moved()
 			begin = x.clock.start()
 		}
 		if p = p[n:]; len(p) == 0 {
@@ -203,12 +86,11 @@ func (u *upload) write(p []byte, end bool) error {
 		if n > 0 {
 			continue // Room is told of to who got none
 		}
-		limit := func(begin time.Time) due { return x.clock.total().or(x.clock.pause(begin)) }
-		if err := wait(x.stream.Room(), limit, begin); err != nil {
+		if err := wait(x.stream.Room(), x.clock.WriteDue, begin); err != nil {
 			return err
 		}
-		if u.over() {
-			return errBodyClosed
+		if u.Over() {
+			return transfer.ErrClosed
 		}
 	}
 }
@@ -219,15 +101,15 @@ func (u *upload) toTheEnd() error {
 	bulk := getBulk()
 	defer putBulk(bulk)
 	for {
-		n, err := u.source.Read(bulk[:])
+		n, err := u.Source.Read(bulk[:])
 		switch {
-		case u.over():
-			return errBodyClosed
+		case u.Over():
+			return transfer.ErrClosed
 		case err != nil && err != io.EOF:
-			return &sourceError{err}
+			return transfer.Blame(err)
 		}
 		names := err == io.EOF && len(u.x.trailerNames()) > 0
-		u.last.Store(err == io.EOF)
+		u.Last(err == io.EOF)
 		if n > 0 || err == io.EOF && !names {
 			if err := u.write(bulk[:n], err == io.EOF && !names); err != nil {
 				return err
@@ -245,12 +127,16 @@ func (u *upload) toTheEnd() error {
 func (u *upload) sendTrailers() error {
 	h := u.x.trailers()
 	if err := h2.CheckTrailer(h); err != nil {
-		return &sourceError{err}
+		return transfer.Blame(err)
 	}
 	if h.Len() == 0 {
 		return u.write(nil, true)
 	}
-	if err := u.x.stream.SendTrailers(h); err != nil {
+	err := u.x.stream.SendTrailers(h)
+	if _, ok := errors.AsType[*h2.TooLargeError](err); ok {
+		return transfer.Blame(err)
+	}
+	if err != nil {
 		return err
 	}
 	u.complete()
@@ -261,78 +147,22 @@ func (u *upload) sendTrailers() error {
 func (u *upload) exactly() error {
 	bulk := getBulk()
 	defer putBulk(bulk)
-	if u.length == 0 {
+	if u.Length == 0 {
 		if err := u.write(nil, true); err != nil {
 			return err
 		}
 	}
-	for left := u.length; left > 0; {
-		n, err := u.source.Read(bulk[:])
-		switch {
-		case u.over():
-			return errBodyClosed
-		case int64(n) > left:
-			return &sourceError{errLongBody}
-		case err == io.EOF && int64(n) < left:
-			return &sourceError{errShortBody}
-		case err != nil && err != io.EOF:
-			return &sourceError{err}
+	for left := u.Length; left > 0; {
+		n, err := u.Next(bulk[:], left)
+		if err != nil {
+			return err
 		}
 		left -= int64(n)
-		u.last.Store(left == 0)
 		if err := u.write(bulk[:n], left == 0); err != nil {
 			return err
 		}
 	}
-	return u.noMore()
-}
-
-// noMore checks that the source ends where its length says. All is sent by now,
-// so that a source which keeps quiet holds up nothing but this goroutine.
-func (u *upload) noMore() error {
-	var b [1]byte
-	for {
-		n, err := u.source.Read(b[:])
-		switch {
-		case n > 0:
-			return &sourceError{errLongBody}
-		case err == io.EOF || u.over():
-			return nil
-		case err != nil:
-			return &sourceError{err}
-		}
-	}
-}
-
-// source is an opened body. Close may be called by two goroutines; it closes
-// once.
-type source struct {
-	data     []byte
-	inMemory bool
-	reader   io.ReadCloser
-	once     sync.Once
-}
-
-// Read reads from a body that is not in memory, or whose length is not told.
-func (s *source) Read(p []byte) (int, error) {
-	if !s.inMemory {
-		return s.reader.Read(p)
-	}
-	n := copy(p, s.data)
-	if s.data = s.data[n:]; len(s.data) == 0 {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
-// Close closes the body. Its error says nothing about the request.
-func (s *source) Close() error {
-	s.once.Do(func() {
-		if s.reader != nil {
-			s.reader.Close()
-		}
-	})
-	return nil
+	return u.NoMore()
 }
 
 // bulkSize is the size of the buffers that bodies are copied through.

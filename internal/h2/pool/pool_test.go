@@ -266,6 +266,50 @@ func TestShut(t *testing.T) {
 	}
 }
 
+// TestShutLater: a server that takes no more streams for a while keeps those who
+// wait, not those who have given up, and is not dialed again meanwhile.
+func TestShutLater(t *testing.T) {
+	inBubble(t, 2, pool.Config{}, func(t *testing.T, p *pool.Pool, o *origin) {
+		held := []pool.Got{get(t, p, here, o), get(t, p, here, o)}
+		bound := func(n uint32) {
+			o.servers[0].WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: n})
+			synctest.Wait()
+		}
+		bound(0)
+		var served atomic.Int32
+		ctx, cancel := context.WithCancel(t.Context())
+		for i := range 10 {
+			wait := ctx
+			if i == 4 || i == 9 {
+				wait = t.Context()
+			}
+			go func() {
+				got, err := p.Get(wait, here, o.want())
+				if err == nil {
+					served.Add(1)
+					got.Unreserve()
+				} else if wait != ctx || !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
+			}()
+			synctest.Wait()
+		}
+		for _, got := range held {
+			got.Unreserve()
+		}
+		cancel()
+		synctest.Wait()
+		if s := p.Stats(); s.Waiting != 2 || served.Load() != 0 {
+			t.Errorf("%d served, stats %+v", served.Load(), s)
+		}
+		bound(2)
+		if s := p.Stats(); s.Waiting != 0 || served.Load() != 2 {
+			t.Errorf("%d of 2 served, stats %+v", served.Load(), s)
+		}
+		o.wantDials(1)
+	})
+}
+
 // TestClaimed: a connection that becomes idle is closed if somebody claims what
 // its owner has, and another one is not.
 func TestClaimed(t *testing.T) {

@@ -1,0 +1,127 @@
+package transfer
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/godwit-go/godwit/content"
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/ctxerr"
+	"github.com/godwit-go/godwit/internal/recovered"
+)
+
+// Source is an opened body. Close may be called by two goroutines; it closes
+// once.
+type Source struct {
+	Data     []byte
+	InMemory bool          // Data is all of it
+	Reader   io.ReadCloser // else
+	once     sync.Once
+}
+
+// Read reads from a body that is not in memory, or is to be framed.
+func (s *Source) Read(p []byte) (int, error) {
+	if !s.InMemory {
+		return s.Reader.Read(p)
+	}
+	n := copy(p, s.Data)
+	if s.Data = s.Data[n:]; len(s.Data) == 0 {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// Close closes the body. Its error says nothing about the request.
+func (s *Source) Close() error {
+	s.once.Do(func() {
+		if s.Reader != nil {
+			s.Reader.Close()
+		}
+	})
+	return nil
+}
+
+// Open opens a request's body before anything of the request is sent. One that is
+// not in memory may take its time for that, which neither the end of ctx nor limit
+// waits for; when it is open at last, it is closed. Go starts the goroutine for it.
+// A body that says to be empty is held to that: nobody else would read it.
+func Open(ctx context.Context, body content.Content, limit Due, start func(func())) (*Source, error) {
+	if data, ok := content.BytesOf(body); ok {
+		return &Source{Data: data, InMemory: true}, nil
+	}
+	var expired <-chan time.Time
+	if !limit.At.IsZero() {
+		timer := time.NewTimer(time.Until(limit.At))
+		defer timer.Stop()
+		expired = timer.C
+	}
+	type opened struct {
+		source *Source
+		err    error
+	}
+	done, over := make(chan opened), make(chan struct{})
+	defer close(over)
+	start(func() {
+		o := opened{err: recovered.ErrExited}
+		defer func() {
+			select {
+			case done <- o:
+			case <-over:
+				if o.source != nil {
+					o.source.Close()
+				}
+			}
+		}()
+		o.source, o.err = open(ctx, body)
+	})
+	var err error
+	select {
+	case o := <-done:
+		if o.err == nil {
+			return o.source, nil
+		}
+		err = o.err
+	case <-ctx.Done():
+		err = ctxerr.Of(ctx)
+	case <-expired:
+		err = limit.Err()
+	}
+	return nil, &engine.OpError{Op: engine.OpSend, Err: err}
+}
+
+func open(ctx context.Context, body content.Content) (s *Source, err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			s, err = nil, recovered.Error("the request's body", recover())
+		}
+	}()
+	r, err := body.Open(ctx)
+	if err == nil {
+		s = &Source{Reader: r}
+		if body.ContentLength() == 0 {
+			s, err = nothing(s)
+		}
+	}
+	returned = true
+	return s, err
+}
+
+// nothing makes sure that a source has no bytes.
+func nothing(s *Source) (*Source, error) {
+	defer s.Close()
+	var b [1]byte
+	for {
+		n, err := s.Read(b[:])
+		switch {
+		case n > 0:
+			return nil, ErrLong
+		case err == io.EOF:
+			return &Source{InMemory: true}, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+}
