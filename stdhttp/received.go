@@ -17,6 +17,7 @@ import (
 	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/ctxerr"
 	"github.com/godwit-go/godwit/internal/recovered"
 )
 
@@ -117,7 +118,27 @@ func (u *received) prepare() error {
 	if u.content == nil || u.expecting {
 		return nil
 	}
-	return u.open()
+	if _, ok := content.BytesOf(u.content); ok {
+		return u.open()
+	}
+	opened := make(chan error, 1)
+	go func() { // it may take its time, which the exchange's end does not wait for
+		err := recovered.ErrExited
+		defer func() { opened <- err }()
+		err = u.open()
+	}()
+	ctx := u.serving.ctx
+	select {
+	case err := <-opened:
+		return err
+	case <-ctx.Done():
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.err == nil {
+		u.err = ctxerr.Of(ctx)
+	}
+	return ctxerr.Of(ctx)
 }
 
 func (u *received) open() (err error) {

@@ -40,6 +40,10 @@ func (x *exchange) mayPipeline() bool {
 			if header.EqualFold(name, "Upgrade") {
 				return false
 			}
+		case len("Proxy-Authorization"):
+			if header.EqualFold(name, "Proxy-Authorization") {
+				return false
+			}
 		case len("Connection"):
 			if header.EqualFold(name, "Connection") {
 				return false

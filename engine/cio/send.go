@@ -7,6 +7,7 @@ import (
 	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/dial"
 	"github.com/godwit-go/godwit/internal/h1"
 	"github.com/godwit-go/godwit/internal/transfer"
 )
@@ -23,7 +24,7 @@ func (x *exchange) send() error {
 		Method:             x.req.Method,
 		URL:                x.req.URL,
 		Target:             x.target(),
-		Header:             x.req.Header,
+		Header:             x.fields(),
 		ProxyAuthorization: x.conn.ProxyAuthorization,
 		Length:             length,
 		TrailerNames:       names,
@@ -102,6 +103,14 @@ func (x *exchange) trailers() header.Header {
 		return t.Trailers()
 	}
 	return header.Header{}
+}
+
+// fields returns those of the request that are for who reads it.
+func (x *exchange) fields() header.Header {
+	if x.conn.Info.Proxy == nil || x.conn.Forward {
+		return x.req.Header
+	}
+	return dial.ForOrigin(x.req.Header)
 }
 
 func (x *exchange) target() h1.Target {

@@ -334,6 +334,7 @@ var ofHTTP1 = map[string]string{
 	"Contract/Response":                        "HTTP/2 has no reason phrases",
 	"Contract/Upgrade":                         "101 is of HTTP/1.1",
 	"Contract/UpgradeRefused":                  "101 is of HTTP/1.1",
+	"Proxy/UpgradeByTunnel":                    "101 is of HTTP/1.1",
 	"RequestHead/ConnectionClose":              "Connection is of HTTP/1.1",
 	"Expect/ContinueThenFinal":                 "the gateway answers Expect itself",
 	"Expect/FinalAtOnce":                       "the gateway answers Expect itself",

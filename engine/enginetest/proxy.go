@@ -18,7 +18,9 @@ func proxyTests() []test {
 		{name: "ForwardErrorStatus", needs: need, run: proxyForwardStatus},
 		{name: "Tunnel", needs: need | engine.TLSConfig, run: proxyTunnel},
 		{name: "TunnelAuthorization", needs: need | engine.TLSConfig, run: proxyTunnelAuth},
+		{name: "TunnelAuthorizationField", needs: need | engine.TLSConfig, run: proxyTunnelField},
 		{name: "TunnelRefused", needs: need, run: proxyRefused},
+		{name: "UpgradeByTunnel", needs: need | engine.Upgrade, run: proxyUpgrade},
 		{name: "TunnelBadAnswers", needs: need, run: proxyBadAnswers},
 		{name: "TunnelVerifiesHost", needs: need | engine.TLSConfig, run: proxyVerifies},
 		{name: "ProxyDown", needs: need, run: proxyDown},
@@ -78,6 +80,47 @@ func proxyForwardAuth(t *T) {
 	if got := within(t, "the proxy", p.asked).Fields.Values("Proxy-Authorization"); len(got) != 1 || got[0] != basic("ada", "s3:cret") {
 		t.Errorf("Proxy-Authorization %q", got)
 	}
+}
+
+// proxyTunnelField: credentials that a request brings for the proxy are not for
+// the origin (RFC 9110 §11.7.2).
+func proxyTunnelField(t *T) {
+	ca := t.authority()
+	p := t.httpProxy()
+	leaked := make(chan bool, 1)
+	s := t.scriptTLS(ca.serverConfig(), func(c *conn) {
+		leaked <- c.request().Fields.Has("Proxy-Authorization")
+		c.respond("secret")
+	})
+	e := t.engine(ca.trust(), through(p.proxyURL("http", "", "")))
+	req := t.request("GET", s.URL, "Proxy-Authorization", basic("ada", "pw"))
+	t.want(e, req, 200, "secret")
+	if got := within(t, "the proxy", p.asked).Fields.Get("Proxy-Authorization"); got != basic("ada", "pw") {
+		t.Errorf("Proxy-Authorization %q", got)
+	}
+	if within(t, "the origin", leaked) {
+		t.Error("the origin got Proxy-Authorization")
+	}
+	if got := req.Header.Get("Proxy-Authorization"); got != basic("ada", "pw") {
+		t.Errorf("the request's own field is %q now", got)
+	}
+	t.fails(e, t.request("GET", s.URL, "Proxy-Authorization", "Negotiate x"))
+}
+
+// proxyUpgrade: what follows on an upgrade is nothing that a proxy could forward
+// (RFC 6455 §4.1).
+func proxyUpgrade(t *T) {
+	p := t.httpProxy()
+	s := t.script(echoRaw("websocket"))
+	e := t.engine(through(p.proxyURL("http", "", "")))
+	rw := t.upgraded(e, t.upgrading(s.URL, "websocket"))
+	if r := within(t, "the proxy", p.asked); r.Line != "CONNECT "+s.Addr+" HTTP/1.1" {
+		t.Errorf("the proxy got %q", r.Line)
+	}
+	t.echoed(rw)
+	rw.Close()
+	// Without an upgrade it is asked to forward, by a connection of its own.
+	t.get(e, "http://origin.test/", 200, "forwarded GET http://origin.test/ ")
 }
 
 // proxyForwardStatus: what a forwarding proxy answers is the response.

@@ -130,7 +130,7 @@ func (x *exchange) request(early bool) *http.Request {
 		r.Method = map[string]string{http.MethodGet: h3.MethodGet0RTT, http.MethodHead: h3.MethodHead0RTT}[r.Method]
 	}
 	u := x.upload
-	if u == nil {
+	if u == nil || empty(x.req) { // which openBody has looked at
 		if x.req.Body != nil {
 			r.Body = http.NoBody
 		}

@@ -45,7 +45,7 @@ func (x *exchange) prepareBody() {
 // stream if there may be none: it must then be left for others to send.
 func (x *exchange) openBody() error {
 	u := x.upload
-	if u == nil || x.expects || !u.Blocks() || x.only && !x.req.Body.Replayable() {
+	if u == nil || x.expects && !empty(x.req) || !u.Blocks() || x.only && !x.req.Body.Replayable() {
 		return nil
 	}
 	x.timers.Stop(engine.KindPool)
@@ -124,12 +124,23 @@ func (u *upload) awaitContinue() error {
 	return nil
 }
 
-// bodyOf returns the request's body, or nil if it has none to send.
+// bodyOf returns the request's body, or nil if it has none to send or, if it is
+// not in memory, to look at.
 func bodyOf(req *engine.Request) content.Content {
-	if req.Body != nil && req.Body.ContentLength() == 0 && req.Trailer == nil {
-		if _, ok := req.Body.(content.Trailerer); !ok {
+	if empty(req) {
+		if _, inMemory := content.BytesOf(req.Body); inMemory {
 			return nil
 		}
 	}
 	return req.Body
+}
+
+// empty reports whether the body says that it has no bytes, and no trailer
+// follows.
+func empty(req *engine.Request) bool {
+	if req.Body == nil || req.Body.ContentLength() != 0 || req.Trailer != nil {
+		return false
+	}
+	_, trailer := req.Body.(content.Trailerer)
+	return !trailer
 }

@@ -233,6 +233,12 @@ func (e *Engine) proxy(r *http.Request) (*url.URL, error) {
 			return nil, &engine.OpError{Op: engine.OpProxy, Err: errors.New("proxies of scheme \"" + u.Scheme + "\" are unknown; there are http, https, socks5 and socks5h")}
 		}
 	}
+	if u != nil && x != nil && r.URL.Scheme == "https" {
+		if u, err = dial.WithCredentials(u, x.req.Header); err != nil {
+			return nil, &engine.OpError{Op: engine.OpProxy, Err: err}
+		}
+		r.Header.Del("Proxy-Authorization") // it goes with CONNECT
+	}
 	if x != nil {
 		x.setProxy(u)
 	}

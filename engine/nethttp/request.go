@@ -125,11 +125,6 @@ func (x *exchange) openBody() error {
 	if err := x.uploads[0].Open(); err != nil {
 		return err
 	}
-	if x.empty { // nobody else will read it: it may not be what it says
-		if _, err := io.Copy(io.Discard, x.uploads[0]); err != nil {
-			return err
-		}
-	}
 	x.setOp(engine.OpPool)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/header"
 )
 
 // Route is where a request's connection leads: what connections are pooled by.
@@ -18,6 +19,9 @@ type Route struct {
 	Addr  string // host:port of the origin, lower case, with the default port filled in
 	Proxy string // canonical URL of the proxy with its credentials, or ""
 	Unix  string // path of a socket, or ""
+	// Tunnel asks a proxy of HTTP for a tunnel, which it would forward requests
+	// without: what follows on an upgrade is no HTTP (RFC 6455 §4.1).
+	Tunnel bool
 }
 
 // String describes the route for statistics and errors, without credentials.
@@ -37,7 +41,7 @@ func (r Route) String() string {
 
 // forward reports whether the proxy is to forward requests, not bytes.
 func (r Route) forward() bool {
-	return !r.TLS && (strings.HasPrefix(r.Proxy, "http:") || strings.HasPrefix(r.Proxy, "https:"))
+	return !r.TLS && !r.Tunnel && (strings.HasPrefix(r.Proxy, "http:") || strings.HasPrefix(r.Proxy, "https:"))
 }
 
 // Route works out the route of req. A unix socket goes before any proxy, and
@@ -66,12 +70,49 @@ func (d *Dialer) Route(req *engine.Request) (Route, error) {
 	}
 	chosen, err := choose(u)
 	if err == nil && chosen != nil {
+		r.Tunnel = !r.TLS && req.Protocol != ""
+		if r.TLS || r.Tunnel {
+			chosen, err = WithCredentials(chosen, req.Header)
+		}
+	}
+	if err == nil && chosen != nil {
 		r.Proxy, err = canonicalProxy(chosen)
 	}
 	if err != nil {
 		return Route{}, &engine.OpError{Op: engine.OpProxy, Err: err}
 	}
 	return r, nil
+}
+
+// proxyField holds credentials for the proxy (RFC 9110 §11.7.2). The origin must
+// not see them: by a tunnel they go with CONNECT, not with the request.
+const proxyField = "Proxy-Authorization"
+
+// WithCredentials returns the URL of a proxy that makes tunnels with those
+// credentials that h has for it.
+func WithCredentials(proxy *url.URL, h header.Header) (*url.URL, error) {
+	value, ok := h.Lookup(proxyField)
+	if !ok || proxy.Scheme != "http" && proxy.Scheme != "https" {
+		return proxy, nil
+	}
+	scheme, encoded, _ := strings.Cut(value, " ")
+	text, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
+	user, password, ok := strings.Cut(string(text), ":")
+	if !strings.EqualFold(scheme, "Basic") || err != nil || !ok {
+		return nil, fmt.Errorf("field %s: with CONNECT only Basic credentials can be sent; give them in the proxy's URL", proxyField)
+	}
+	with := *proxy
+	with.User = url.UserPassword(user, password)
+	return &with, nil
+}
+
+// ForOrigin returns h without what is not for the origin.
+func ForOrigin(h header.Header) header.Header {
+	if h.Has(proxyField) {
+		h = h.View()
+		h.Del(proxyField)
+	}
+	return h
 }
 
 func buildError(format string, args ...any) error {

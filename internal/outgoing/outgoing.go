@@ -120,13 +120,27 @@ func (b *Body) Blocks() bool {
 }
 
 // Open opens the content now, while nothing is sent yet, so that one which cannot
-// be opened costs neither a connection nor a broken request. A content in memory
+// be opened costs neither a connection nor a broken request. One that says to be
+// empty is held to that here, as nobody else may read it. A content in memory
 // needs no opening.
 func (b *Body) Open() error {
 	if !b.Blocks() {
 		return nil
 	}
-	_, err := b.aside(func() (int, error) { return b.next(nil) })
+	_, err := b.aside(func() (int, error) {
+		n, err := b.next(nil)
+		for err == nil && n == 0 && b.Length() == 0 {
+			var one [1]byte
+			n, err = b.next(one[:])
+		}
+		if n > 0 {
+			err = b.lied(int64(n))
+		}
+		if err == io.EOF {
+			err = nil
+		}
+		return 0, err
+	})
 	if err != nil && err != ErrStopped {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -148,7 +162,7 @@ func (b *Body) Read(p []byte) (int, error) {
 	b.read += int64(n)
 	switch want := b.Length(); {
 	case want >= 0 && (b.read > want || err == io.EOF && b.read < want):
-		err = fmt.Errorf("the request's Content announces %d bytes and yields %d", want, b.read)
+		err = b.lied(b.read)
 	case err == io.EOF && b.trailer != nil:
 		if fault := b.trailer.collect(); fault != nil {
 			err = fault
@@ -159,6 +173,10 @@ func (b *Body) Read(p []byte) (int, error) {
 		b.fault = err
 	}
 	return n, err
+}
+
+func (b *Body) lied(n int64) error {
+	return fmt.Errorf("the request's Content announces %d bytes and yields %d", b.Length(), n)
 }
 
 // Fault returns the content's own error, nil if there was none.

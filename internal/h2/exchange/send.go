@@ -8,6 +8,7 @@ import (
 	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/dial"
 	"github.com/godwit-go/godwit/internal/h1"
 	"github.com/godwit-go/godwit/internal/h2"
 	"github.com/godwit-go/godwit/internal/transfer"
@@ -17,7 +18,7 @@ import (
 func (x *Exchange) send() error {
 	head := h2.RequestHead{
 		Method: x.req.Method, Scheme: x.req.URL.Scheme, Authority: x.authority(), Path: x.path(),
-		Header: x.req.Header, Length: -1,
+		Header: dial.ForOrigin(x.req.Header), Length: -1,
 	}
 	if x.options.Priority != nil {
 		head.Priority = x.options.Priority(x.req)
