@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -93,7 +94,9 @@ func statusError(resp *Response, bodyErr error) *StatusError {
 			defer time.AfterFunc(statusErrorTime, func() { resp.base.Close() }).Stop()
 		}
 		var data []byte
-		data, bodyErr = readAll(resp.Body, -1, statusErrorBody)
+		if data, bodyErr = readAll(resp.Body, -1, statusErrorBody); errors.Is(bodyErr, ErrBodyTooLarge) {
+			bodyErr = fmt.Errorf("%w: of a response that fails for its status %d bytes are kept; use Open without ExpectSuccess to read it", ErrBodyTooLarge, statusErrorBody)
+		}
 		resp.Close()
 		resp.setSaved(data)
 	}

@@ -101,6 +101,8 @@ type StatusError struct {
 func (e *StatusError) Error() string {
 	s := "status " + e.Response.Status.String()
 	switch {
+	case downgrades(e.Response):
+		s += ": a redirect from https to http is not followed (see godwit.AllowHTTPSDowngrade)"
 	case e.Problem != nil && e.Problem.Title != "":
 		s += ": " + e.Problem.Title
 		if e.Problem.Detail != "" {
@@ -110,6 +112,16 @@ func (e *StatusError) Error() string {
 		s += ": " + snippet(e.Response.mem.data)
 	}
 	return s
+}
+
+// downgrades reports whether resp is a redirect that was not followed because it
+// leads from https to http.
+func downgrades(resp *Response) bool {
+	if !redirects(resp.Status) || resp.request == nil || resp.request.URL == nil || resp.request.URL.Scheme != "https" {
+		return false
+	}
+	target, err := location(resp.request.URL, resp)
+	return err == nil && target != nil && target.Scheme == "http" && resp.call != nil && resp.call.client.builtin.follow.For(resp.request)
 }
 
 // Unwrap returns BodyErr.
@@ -213,7 +225,7 @@ func shownURL(u *url.URL) string {
 	if u.Host == "" {
 		return redactRaw(text)
 	}
-	return text
+	return oneLine(text)
 }
 
 func withoutUser(u *url.URL) *url.URL {
@@ -225,15 +237,20 @@ func withoutUser(u *url.URL) *url.URL {
 	return &clean
 }
 
-// redactRaw removes all that may be user info from text that is no URL, up to its
-// last @, and what would break a line of a log.
-func redactRaw(raw string) string {
-	raw = strings.Map(func(r rune) rune {
+// oneLine takes out what would break a line of a log.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return unicode.ReplacementChar
 		}
 		return r
-	}, raw)
+	}, s)
+}
+
+// redactRaw removes all that may be user info from text that is no URL, up to its
+// last @, and what would break a line of a log.
+func redactRaw(raw string) string {
+	raw = oneLine(raw)
 	at := strings.LastIndexByte(raw, '@')
 	if at < 0 {
 		return raw

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -273,5 +274,30 @@ func TestOrigin(t *testing.T) {
 	want := "[http://first.example:8080 balanced.first.example:8080 http://first.example:8080 balanced.other.example http://direct.example direct.example]"
 	if got := fmt.Sprint(seen); got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestErrorTexts(t *testing.T) {
+	eng := mock.New(mock.Always(mock.Redirect("http://example.org/plain")))
+	c := godwit.New(godwit.WithEngineInstance(eng))
+	defer c.Close()
+	if _, err := godwit.Get[string](t.Context(), c, "https://example.org/"); err == nil || !strings.Contains(err.Error(), "AllowHTTPSDowngrade") {
+		t.Errorf("downgrade: %v", err)
+	}
+	if _, err := godwit.Get[string](t.Context(), c, "https://example.org/", godwit.FollowRedirects(false)); err == nil || strings.Contains(err.Error(), "AllowHTTPSDowngrade") {
+		t.Errorf("redirects are off: %v", err)
+	}
+	bad := godwit.NewRequest("GET", "")
+	bad.URL = &url.URL{Scheme: "http", Host: "example.org", RawQuery: "a\r\nSet-Cookie: x"}
+	if _, err := c.Do(t.Context(), bad); err == nil || strings.ContainsAny(err.Error(), "\r\n") {
+		t.Errorf("a URL breaks the line: %q", err)
+	}
+	large := mock.New(mock.Always(mock.Bytes(500, "text/plain", make([]byte, 2<<20))))
+	l := godwit.New(godwit.WithEngineInstance(large))
+	defer l.Close()
+	_, err := l.Open(t.Context(), godwit.NewRequest("GET", "http://example.org/", godwit.ExpectSuccess(true)))
+	status, _ := errors.AsType[*godwit.StatusError](err)
+	if status == nil || len(status.Response.Bytes()) != 1<<20 || !errors.Is(status.BodyErr, godwit.ErrBodyTooLarge) || strings.Contains(status.BodyErr.Error(), "MaxBody") {
+		t.Errorf("a large error: %v", err)
 	}
 }
