@@ -30,9 +30,11 @@ type Engine interface {
 	//
 	// Execute must not follow redirects, interpret the status (a 500 is no
 	// error), touch cookies or credentials, decode the body, or change req, its
-	// URL, header or attributes. It may re-send by itself only what cannot have
-	// reached the server: on a connection that turned out to be dead at reuse,
-	// and only if the body is replayable and NoStaleRetry is not set.
+	// URL, header or attributes. It may re-send by itself only on a connection
+	// that was reused and ended before a byte of the answer: what cannot have
+	// reached the server, and what may have if it is idempotent or carries an
+	// Idempotency-Key (RFC 9110 §9.2.2); and only if the body is replayable and
+	// NoStaleRetry is not set.
 	//
 	// When ctx ends, Execute returns at once, and so do reads of the Body; see
 	// [OnAbort] for the cheap way. Once Execute has failed or Body is closed the
