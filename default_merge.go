@@ -176,6 +176,9 @@ func (r *Request) join(base string) {
 		r.fail(err)
 		return
 	}
+	if upgradeTo.key.Or(&r.settings, "") != "" { // what leads to ws is asked for by http
+		b.Scheme = strings.Replace(b.Scheme, "ws", "http", 1)
+	}
 	r.URL = joinBase(b, r.URL)
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/godwit-go/godwit/attr"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/sharedctx"
 )
@@ -107,6 +108,7 @@ type clientState struct {
 	streams *Detached  // the same of upgraded connections without a call
 	closed  bool
 	left    bool
+	closing chan struct{} // made by Closing, closed with the client
 	idle    chan struct{} // made by Join, closed when no call runs
 	release []func()
 }
@@ -212,6 +214,9 @@ func (s *clientState) onRelease(f func()) {
 
 func (s *clientState) close() error {
 	s.mu.Lock()
+	if !s.closed && s.closing != nil {
+		close(s.closing)
+	}
 	s.closed = true
 	leave := s.leaving()
 	s.mu.Unlock()
@@ -262,6 +267,24 @@ func (c *Client) Close() error {
 	c.cleanup.Stop()
 	return c.state.close()
 }
+
+// Closing returns a channel that is closed by [Client.Close]: for what waits
+// between two calls, and would wait for a call that is refused.
+func (c *Client) Closing() <-chan struct{} {
+	s := c.or().state
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing == nil {
+		s.closing = make(chan struct{})
+		if s.closed {
+			close(s.closing)
+		}
+	}
+	return s.closing
+}
+
+// Attributes returns the attributes that the client gives to each request.
+func (c *Client) Attributes() attr.Attributes { return c.or().config.defaults.Attributes }
 
 // Join waits until no call of the client runs, or until ctx ends, whose error it
 // returns. Usually [Client.Close] comes first, so that none can start.

@@ -2,7 +2,6 @@ package sse
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/eventstream"
+	"github.com/godwit-go/godwit/internal/hopeless"
 )
 
 // Reason tells why a stream ended.
@@ -118,35 +118,10 @@ func reasonOf(err error) Reason {
 	if errors.Is(err, context.Canceled) || errors.Is(err, godwit.ErrClientClosed) || errors.Is(err, engine.ErrClosed) {
 		return Cancelled
 	}
-	if hopeless(err) {
+	if hopeless.Error(err) {
 		return BadRequest
 	}
 	return Disconnected
-}
-
-// hopeless reports errors that another attempt would meet again.
-func hopeless(err error) bool {
-	for _, is := range []error{
-		godwit.ErrTooManyRedirects, godwit.ErrTooManySends, godwit.ErrNoEngine,
-	} {
-		if errors.Is(err, is) {
-			return true
-		}
-	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return true
-	}
-	if _, ok := errors.AsType[*engine.UnsupportedError](err); ok {
-		return true
-	}
-	ge, ok := errors.AsType[*godwit.Error](err)
-	if !ok {
-		return false // a reader's own, in Read
-	}
-	// Without a phase it is not from the engine: an interceptor's or a
-	// validator's.
-	oe, ok := errors.AsType[*engine.OpError](err)
-	return !ok || oe.Op == engine.OpBuild || ge.Op == engine.OpBuild
 }
 
 // unknownHost reports a name that does not exist. Of a host that was there before

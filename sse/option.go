@@ -38,7 +38,7 @@ func refuse(format string, args ...any) godwit.Option {
 const Unlimited = -1
 
 // Method sets the method; the default is GET. The body, set by [godwit.Body], is
-// sent again on each reconnect.
+// sent again on each reconnect. A client's is for requests without one of their own.
 func Method(method string) godwit.Option {
 	if !header.IsToken(method) {
 		return refuse("Method(%q): that is no method", method)
@@ -47,7 +47,8 @@ func Method(method string) godwit.Option {
 }
 
 // LastEventID makes the stream begin after the event of that id, if the server
-// can: it is sent as Last-Event-ID. The default is none.
+// can: it is sent as Last-Event-ID. The default is none. A client's is for all
+// streams that do not say where to begin.
 func LastEventID(id string) godwit.Option {
 	if _, err := idField(id); err != nil {
 		return refuse("LastEventID: %w", err)

@@ -23,7 +23,8 @@
 // The loop ends without an error when the server answers 204, when the loop is
 // left, and, with Reconnect(false), when the stream ends. Every other end is an
 // [*Error], the last thing that the loop gets. Leaving the loop, the end of ctx
-// and [godwit.Client.Cancel] release the connection at once.
+// and [godwit.Client.Cancel] release the connection at once; [godwit.Client.Close]
+// lets a stream run, and ends the wait for the next one.
 //
 // # Timeouts
 //
@@ -90,7 +91,7 @@ type RetryChanged struct{ Delay time.Duration }
 // Cache-Control: no-cache. A status other than 200 and 204 is an error, and so
 // is another Content-Type.
 func Events(ctx context.Context, c *godwit.Client, rawURL string, opts ...godwit.Option) iter.Seq2[Event, error] {
-	return Send(ctx, c, godwit.NewRequest("GET", rawURL, opts...))
+	return Send(ctx, c, godwit.NewRequest("", rawURL, opts...))
 }
 
 // EventsOf is [Events] with each event's data as a T: a string, a []byte, or what
@@ -99,7 +100,7 @@ func Events(ctx context.Context, c *godwit.Client, rawURL string, opts ...godwit
 // Data that cannot be decoded comes as an *[Error] of [BadData] beside its event,
 // whose Data is as sent; the stream goes on if the loop does.
 func EventsOf[T any](ctx context.Context, c *godwit.Client, rawURL string, opts ...godwit.Option) iter.Seq2[Typed[T], error] {
-	return SendOf[T](ctx, c, godwit.NewRequest("GET", rawURL, opts...))
+	return SendOf[T](ctx, c, godwit.NewRequest("", rawURL, opts...))
 }
 
 // Send is [Events] for a request that was built before; req is not changed, and

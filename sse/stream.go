@@ -1,6 +1,7 @@
 package sse
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,7 @@ type stream struct {
 	parser eventstream.Parser
 
 	set     settings
+	method  string
 	call    *godwit.Call // the last one
 	oneShot atomic.Bool  // what it sent cannot be sent again
 
@@ -40,11 +42,15 @@ func newStream(c *godwit.Client, req *godwit.Request, yield func(*stream, Event,
 	if req == nil {
 		return s
 	}
-	s.set = settingsIn(&req.Attributes)
-	s.lastID = s.set.lastID
-	if s.lastID == "" {
-		s.lastID = req.Header.Get("Last-Event-ID")
+	all := c.Attributes()
+	s.method = cmp.Or(methodKey.Or(&req.Attributes, req.Method), methodKey.Or(&all, "GET"))
+	id, given := lastIDKey.Get(&req.Attributes)
+	if s.lastID = cmp.Or(id, req.Header.Get("Last-Event-ID")); !given && s.lastID == "" {
+		s.lastID = lastIDKey.Or(&all, "")
 	}
+	own := req.Attributes
+	own.Merge(&all)
+	s.set = settingsIn(&own)
 	return s
 }
 
@@ -115,9 +121,7 @@ func (s *stream) connection(ctx context.Context) error {
 // request makes the request of one connection.
 func (s *stream) request() *godwit.Request {
 	req := s.base.Clone()
-	if method, ok := methodKey.Get(&req.Attributes); ok {
-		req.Method = method
-	}
+	req.Method = s.method
 	req.Header.SetIfAbsent("Accept", "text/event-stream")
 	req.Header.SetIfAbsent("Cache-Control", "no-cache")
 	req.Header.Del("Last-Event-ID")
@@ -126,6 +130,7 @@ func (s *stream) request() *godwit.Request {
 	}
 	return req.With(
 		godwit.TimeoutToHead(),
+		godwit.DropBody(false),
 		godwit.ExpectSuccess(false), // check does it, and does not wait for a body that never ends
 		godwit.On(func(_ context.Context, e godwit.Created) { s.call = e.Call }),
 		godwit.On(func(_ context.Context, e godwit.Sending) {
@@ -266,7 +271,7 @@ func (s *stream) judge(ctx context.Context, err error) (reason Reason, final boo
 
 // pause waits before the next attempt. A branch of the last call keeps the client
 // aware of the stream, so that Client.Cancel ends the wait and Client.Join waits
-// for it.
+// for it; Client.Close ends it as well, since the attempt would be refused.
 func (s *stream) pause(ctx context.Context, cause error) error {
 	first := s.set.backoff.first
 	if s.retried {
@@ -291,6 +296,8 @@ func (s *stream) pause(ctx context.Context, cause error) error {
 		return nil
 	case <-wait.Done():
 		return ended(ctx)
+	case <-s.call.Client().Closing():
+		return godwit.ErrClientClosed
 	}
 }
 

@@ -74,6 +74,7 @@ func (l *link) sendClose(ctx context.Context, payload []byte) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		setWriteDeadline(l.stream, deadline)
 	}
+	defer context.AfterFunc(ctx, func() { setWriteDeadline(l.stream, past) })()
 	if err := l.writeControl(ws.Close, payload); err != nil {
 		return fmt.Errorf("websocket: write: %w", err) // closeSent is set: nobody else will write
 	}
@@ -101,23 +102,27 @@ func (l *link) awaitClose(ctx context.Context) error {
 const lingering = time.Second
 
 // closed is called when the peer's close frame is there: it is answered with the
-// same code (RFC 6455 §5.5.1), and then the server has a moment to close the
-// connection first (§7.1.1).
+// same code (RFC 6455 §5.5.1), unless the way is blocked for as long as ctx allows,
+// and then the server has a moment to close the connection first (§7.1.1).
 func (l *link) closed(ctx context.Context, e *CloseError) error {
 	var end error = e
 	if l.closeSent.Load() {
 		end = &farewellError{e}
 	} else {
-		wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), controlTime)
+		wait, cancel := context.WithTimeout(ctx, controlTime)
 		defer cancel()
 		if err := l.sendClose(wait, ws.AppendClose(nil, int(e.Code), "")); err != nil {
 			return l.fail(e)
 		}
 	}
 	if l.stream.SetReadDeadline(time.Now().Add(min(lingering, l.set.closeTimeout))) == nil {
-		for err := error(nil); err == nil; {
+		for err := ctx.Err(); err == nil; {
 			_, err = l.stream.Read(l.in.buf[:])
 		}
+	}
+	// On HTTP/2 this is an orderly end, where Close alone would be a reset (RFC 8441 §5).
+	if half, ok := l.stream.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
 	}
 	return l.fail(end)
 }

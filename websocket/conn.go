@@ -139,13 +139,18 @@ func Session(ctx context.Context, client *godwit.Client, rawURL string, f func(*
 
 // newWire makes a connection of an upgraded response.
 func newWire(resp *godwit.Response, agreed *ws.Deflate, set *settings) (wire, error) {
+	m, messages := resp.Upgraded().(engine.MessageConn)
+	name := resp.Call().Client().Engine().Name()
+	if messages && set.pace.every > 0 {
+		return nil, noPings(name, "KeepAlive")
+	}
 	// A call is several times as large as all else that a connection needs.
 	detached, err := resp.Detach()
 	if err != nil { // it has ended
 		return nil, err
 	}
-	if m, ok := resp.Upgraded().(engine.MessageConn); ok {
-		return &messageLink{conn: m, release: detached, set: set}, nil
+	if messages {
+		return &messageLink{conn: m, release: detached, set: set, engine: name}, nil
 	}
 	l := &link{stream: streamOf(resp.Upgraded()), release: detached, set: set, deflate: agreed}
 	l.in.frames.Deflate = agreed != nil

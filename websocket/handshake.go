@@ -25,6 +25,14 @@ const (
 
 // request makes the request that opens a handshake.
 func request(rawURL string, opts []Option) (*godwit.Request, error) {
+	req, err := newRequest(rawURL, opts)
+	if err != nil {
+		return nil, &argumentError{err}
+	}
+	return req, nil
+}
+
+func newRequest(rawURL string, opts []Option) (*godwit.Request, error) {
 	target, err := httpURL(rawURL)
 	if err != nil {
 		return nil, err
@@ -33,7 +41,7 @@ func request(rawURL string, opts []Option) (*godwit.Request, error) {
 	crand.Read(random[:])
 	req := godwit.NewRequest("GET", target, godwit.Upgrade("websocket"),
 		godwit.Header(versionField, "13"), godwit.Header(keyField, ws.Key(random)))
-	req.With(opts...)
+	req.With(opts...).With(godwit.DropBody(false)) // that of a refusal tells why
 	if err := req.Err(); err != nil {
 		return nil, err
 	}
@@ -81,6 +89,9 @@ func redacted(raw string) string {
 
 // connect opens a connection; ctx is that of the handshake alone.
 func connect(ctx context.Context, client *godwit.Client, rawURL string, opts []Option) (wire, *godwit.Response, error) {
+	if ctx == nil {
+		return nil, nil, &argumentError{errors.New("websocket: the context is nil")}
+	}
 	req, err := request(rawURL, opts)
 	if err != nil {
 		return nil, nil, err
@@ -102,8 +113,8 @@ func connect(ctx context.Context, client *godwit.Client, rawURL string, opts []O
 	}
 	attributes := resp.Call().Attributes().Snapshot()
 	agreed, err := agree(resp, deadline)
-	if err == nil {
-		err = badKey.Or(&attributes, nil)
+	if bad := badKey.Or(&attributes, nil); err == nil && bad != nil {
+		err = &argumentError{bad}
 	}
 	if !stop() {
 		err = context.Cause(ctx)
@@ -165,7 +176,7 @@ func agree(resp *godwit.Response, deadline time.Time) (*ws.Deflate, error) {
 	if chosen := resp.Header.Values(protocolField); len(chosen) > 0 && (len(chosen) > 1 || !listed(sent.Joined(protocolField), chosen[0])) {
 		return refuse("the server chose sub-protocol %q, which was not offered", strings.Join(chosen, ", "))
 	}
-	agreed, err := ws.Agree(offerOf(sent), resp.Header.Joined(extensionsField))
+	agreed, err := ws.Agree(sent.Joined(extensionsField), resp.Header.Joined(extensionsField))
 	if err != nil {
 		return refuse("%v", err)
 	}
@@ -176,10 +187,6 @@ func agree(resp *godwit.Response, deadline time.Time) (*ws.Deflate, error) {
 // 9220), which is answered by 2xx and needs no key.
 func multiplexed(proto string) bool {
 	return strings.HasPrefix(proto, "HTTP/2") || strings.HasPrefix(proto, "HTTP/3")
-}
-
-func offerOf(sent header.Header) *ws.Deflate {
-	return ws.ParseOffer(sent.Joined(extensionsField))
 }
 
 // hasToken reports whether a list has an element, whatever its case.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/godwit-go/godwit"
+	"github.com/godwit-go/godwit/internal/recovered"
 )
 
 // jsonCodec returns the codec that the client has for JSON.
@@ -26,7 +27,7 @@ func (c *Conn) WriteJSON(ctx context.Context, v any) error {
 	if err != nil {
 		return err
 	}
-	data, err := at.settings().codec.Marshal(v)
+	data, err := marshal(at.settings().codec, v)
 	if err != nil {
 		return fmt.Errorf("websocket: encode %T: %w", v, err)
 	}
@@ -42,10 +43,21 @@ func ReadJSON[T any](ctx context.Context, c *Conn) (T, error) {
 	if err != nil {
 		return v, err
 	}
-	if err := c.now.Load().settings().codec.Unmarshal(m.Data, &v); err != nil {
+	if err := unmarshal(c.now.Load().settings().codec, m.Data, &v); err != nil {
 		return v, fmt.Errorf("websocket: decode a message as %T: %w", v, err)
 	}
 	return v, nil
+}
+
+func marshal(codec godwit.Codec, v any) (data []byte, err error) {
+	defer recovered.Codec(&err, codec, "encoding", v)
+	return codec.Marshal(v)
+}
+
+// unmarshal makes an error of a panic: what came may cause one.
+func unmarshal(codec godwit.Codec, data []byte, v any) (err error) {
+	defer recovered.Codec(&err, codec, "decoding into", v)
+	return codec.Unmarshal(data, v)
 }
 
 func (l *link) settings() *settings { return l.set }

@@ -135,18 +135,18 @@ func (l *link) broke(err error) error {
 	if !ok {
 		return l.fail(err)
 	}
-	l.tell(e.Code, e.Reason)
+	l.tell(e.Code, e.Reason, controlTime)
 	return l.fail(&godwit.ProtocolError{Reason: e.Reason, Section: e.Section})
 }
 
-// tell sends a close frame on behalf of who ends the connection, if that can be
-// done at once.
-func (l *link) tell(code int, reason string) {
+// tell sends a close frame on behalf of who ends the connection, if nobody else
+// writes and it takes no longer than limit.
+func (l *link) tell(code int, reason string, limit time.Duration) {
 	if !l.frame.tryLock() {
 		return
 	}
 	if !l.mute.Load() && !l.closeSent.Swap(true) {
-		setWriteDeadline(l.stream, time.Now().Add(controlTime))
+		setWriteDeadline(l.stream, time.Now().Add(limit))
 		l.writeControl(ws.Close, ws.AppendClose(nil, code, cutReason(reason)))
 	}
 	l.frame.unlock()
@@ -225,8 +225,11 @@ func (l *link) heard() bool { return l.spoke.Load() }
 func (l *link) registered() *godwit.Detached { return l.release }
 
 // controlTime is how long a pong, or a close frame that says what was wrong, may
-// take to be written.
-const controlTime = 5 * time.Second
+// take to be written; atOnce is that of a caller whose time is over.
+const (
+	controlTime = 5 * time.Second
+	atOnce      = 100 * time.Millisecond
+)
 
 // cutReason makes a reason short enough.
 func cutReason(s string) string {

@@ -19,6 +19,7 @@ type messageLink struct {
 	conn    engine.MessageConn
 	release *godwit.Detached
 	set     *settings
+	engine  string
 	spoke   atomic.Bool // a message has come
 	leaving atomic.Bool // we closed first
 
@@ -162,9 +163,20 @@ func (l *messageLink) writer(ctx context.Context, kind MessageType) (io.WriteClo
 }
 
 // ping is what such engines cannot do: they ping by themselves, or not.
-func (l *messageLink) ping(context.Context) error {
-	return &godwit.UnsupportedError{Engine: "that delivers messages", Capability: engine.Upgrade, Detail: "websocket.Conn.Ping"}
+func (l *messageLink) ping(context.Context) error { return noPings(l.engine, "Conn.Ping") }
+
+// pingless is a godwit.UnsupportedError in words that say what it is about.
+type pingless struct{ cause *godwit.UnsupportedError }
+
+func noPings(name, what string) error {
+	return &pingless{&godwit.UnsupportedError{Engine: name, Capability: engine.Upgrade, Detail: "websocket." + what}}
 }
+
+func (e *pingless) Error() string {
+	return e.cause.Detail + ": engine " + e.cause.Engine + " delivers messages, and leaves no pings to programs"
+}
+
+func (e *pingless) Unwrap() error { return e.cause }
 
 func (l *messageLink) close(code StatusCode, reason string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), l.set.closeTimeout)

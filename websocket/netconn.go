@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,6 +34,7 @@ type netConn struct {
 	conn        *Conn
 	kind        MessageType
 	read, write timeLimit
+	closed      atomic.Bool // here
 
 	mu  sync.Mutex // held by who reads
 	now io.Reader  // the message in progress
@@ -44,6 +46,9 @@ func (n *netConn) Read(p []byte) (int, error) {
 	defer n.mu.Unlock()
 	ctx := n.read.context()
 	for {
+		if n.closed.Load() {
+			return 0, net.ErrClosed
+		}
 		if n.now == nil {
 			if err := n.next(ctx); err != nil {
 				return 0, explainRead(err)
@@ -104,6 +109,9 @@ func explain(err error) error {
 
 // Write sends a message.
 func (n *netConn) Write(p []byte) (int, error) {
+	if n.closed.Load() {
+		return 0, net.ErrClosed
+	}
 	if err := n.conn.Write(n.write.context(), n.kind, p); err != nil {
 		return 0, explain(err)
 	}
@@ -112,6 +120,7 @@ func (n *netConn) Write(p []byte) (int, error) {
 
 // Close closes the connection with StatusNormalClosure.
 func (n *netConn) Close() error {
+	n.closed.Store(true)
 	defer n.read.end()
 	defer n.write.end()
 	return n.conn.Close(StatusNormalClosure, "")

@@ -61,10 +61,12 @@ func CloseTimeout(d time.Duration) Option {
 type pace struct{ every, within time.Duration }
 
 // KeepAlive sends a ping every so often, and closes the connection with
-// [PongTimeoutError] if within the given time of one nothing comes from the
-// server while somebody reads. A ping waits for a message that is being written;
-// then what the server takes of that is its sign of life. While nobody reads, pongs can't be seen and
-// pings only keep the way open. The default is none.
+// [PongTimeoutError] if nothing comes from the server after one while somebody
+// reads for the given time, in one read or in several. A ping waits for a message
+// that is being written; then what the server takes of that is its sign of life.
+// While nobody reads, pongs can't be seen and pings only keep the way open. The
+// default is none. An engine that delivers messages, as those in browsers do, has
+// no pings: there Dial gives *godwit.UnsupportedError.
 func KeepAlive(every, within time.Duration) Option {
 	if every <= 0 || within <= 0 {
 		return bad("KeepAlive(%v, %v): both are more than zero", every, within)
@@ -145,18 +147,21 @@ type Reconnect struct {
 	// failed with, is to be followed by another attempt; nil = [Temporary].
 	When func(error) bool
 	// Subscribe runs on each new connection but the first, before anybody else
-	// may use it. An error counts as a failed attempt. The Conn is that
-	// connection alone: it does not reconnect, and is not to be kept.
+	// may use it. An error, or a panic, counts as a failed attempt. The Conn is
+	// that connection alone: it does not reconnect, and is not to be kept. It runs
+	// in a goroutine of its own; ctx ends with the Conn and by Client.Cancel.
 	Subscribe func(ctx context.Context, conn *Conn) error
 }
 
 // WithReconnect makes the connection again when it is lost: whoever reads or
-// writes then waits, connects, and calls Subscribe, within their context; the
-// next one goes on where that ended. A handshake refused with 429 or 503 and a
-// Retry-After is not repeated before that, up to an hour. Client.Cancel ends the
-// wait, and Client.Join waits for it. A
-// message is never sent twice, and what the server sent meanwhile is lost. A
-// write that fails halfway returns its error, and the next one reconnects.
+// writes then waits for that, within their context; the next one goes on where
+// that ended. An attempt outlives who began it: it is given up when one of its
+// callers' contexts ends 30 s or Max, whichever is more, after it began. A
+// handshake refused with 429 or 503 and a Retry-After is not repeated before that,
+// up to an hour. Client.Cancel ends the wait, Client.Close does, too, as nothing
+// can be made again after it, and Client.Join waits for it. A message is never sent
+// twice, and what the server sent meanwhile is lost. A write that fails halfway
+// returns its error, and the next one reconnects.
 func WithReconnect(r Reconnect) Option {
 	if r.Min < 0 || r.Max < 0 || r.Max != 0 && r.Max < r.Min {
 		return bad("WithReconnect: Min is %v and Max %v", r.Min, r.Max)

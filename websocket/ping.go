@@ -122,11 +122,11 @@ func (l *link) answered(payload []byte) {
 	}
 }
 
-// keepAlive pings on a timer. A peer is taken for dead if nothing at all comes
-// while somebody waits for it from a ping to the end of the pong timeout; while
-// nobody reads nothing can be said of it. No ping can go out while a frame is
-// being written: then what the peer takes is its sign of life, and it is dead if
-// it takes nothing from one ping that was due to the next.
+// keepAlive pings on a timer. From a ping on something has to come, and the peer is
+// taken for dead once readers have waited for it as long as the pong may take, all
+// reads together, and nothing has: while nobody reads nothing can be said of it. No
+// ping can go out while a frame is being written: then what the peer takes of that
+// is its sign of life.
 type keepAlive struct {
 	link          *link
 	every, within time.Duration
@@ -134,11 +134,11 @@ type keepAlive struct {
 	mu      sync.Mutex // guards what follows
 	timer   *time.Timer
 	stopped bool
-	waiting bool   // somebody reads
-	signs   uint64 // of life: reads that began or ended, writes that the peer let go on
-	asked   bool   // a ping is out
-	stuck   bool   // one could not go out
-	asSigns uint64 // signs at that time, if somebody read
+	asked   bool          // the last tick sent a ping
+	reading bool          // somebody waits
+	owing   bool          // there was no sign of life since a ping was due
+	since   time.Time     // when the read began that waits, or when it was due if that is later
+	quiet   time.Duration // how long readers before that have waited since then
 }
 
 func (k *keepAlive) start() {
@@ -160,40 +160,63 @@ func (k *keepAlive) stop() {
 func (k *keepAlive) waits() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.waiting = true
-	k.signs++
+	k.reading = true
+	if k.owing {
+		k.since = time.Now()
+	}
 }
 
-// heard is called when it has ended.
-func (k *keepAlive) heard(int) {
+// heard is called when it has ended with n bytes.
+func (k *keepAlive) heard(n int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.waiting = false
-	k.signs++
+	k.reading = false
+	switch {
+	case n > 0:
+		k.owing = false
+	case k.owing:
+		k.quiet += time.Since(k.since)
+	}
 }
 
-// wrote is called when a piece of a message was written that took so long. What
-// is written at once may be in a buffer of this side only.
-func (k *keepAlive) wrote(took time.Duration) {
-	if took < waited {
+// wrote is called when a piece of a frame was written that took so long, after sent
+// bytes of the same frame. What is written at once may be in a buffer of this side
+// only, unless no buffer holds so much.
+func (k *keepAlive) wrote(took time.Duration, sent int) {
+	if took < waited && sent < buffered {
 		return
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.signs++
+	k.owing = false
 }
 
-// waited is how long a write takes at least that waits for the peer.
-const waited = 2 * time.Millisecond
+const (
+	// waited is how long a write takes at least that waits for the peer.
+	waited = 2 * time.Millisecond
+	// buffered is more than systems keep of what is sent.
+	buffered = 8 << 20
+)
+
+// owe begins to count how long readers wait in vain; mu is held.
+func (k *keepAlive) owe() { k.owing, k.quiet, k.since = true, 0, time.Now() }
+
+// overdue reports whether they have waited too long; mu is held.
+func (k *keepAlive) overdue() bool {
+	quiet := k.quiet
+	if k.reading {
+		quiet += time.Since(k.since)
+	}
+	return k.owing && quiet >= k.within
+}
 
 // tick pings, or looks what became of the ping.
 func (k *keepAlive) tick() {
 	k.mu.Lock()
-	dead := (k.asked || k.stuck) && k.waiting && k.signs == k.asSigns
-	pingNow := !k.asked
-	k.asked = false
-	if k.asSigns = k.signs; !k.waiting { // a sign that has been: nothing can be said
-		k.asSigns--
+	dead, pingNow := k.overdue(), !k.asked
+	begins := pingNow && !k.owing
+	if begins {
+		k.owe() // now, as the pong may be there before we are back
 	}
 	k.mu.Unlock()
 	if dead {
@@ -215,7 +238,9 @@ func (k *keepAlive) tick() {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.asked, k.stuck = sent, pingNow && !sent
+	if k.asked = sent; sent && begins && k.owing {
+		k.owe()
+	}
 	if !k.stopped {
 		k.timer.Reset(next)
 	}

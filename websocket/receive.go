@@ -130,7 +130,7 @@ func (l *link) count(n int64) error {
 }
 
 func (l *link) tooBig(why string) error {
-	l.tell(ws.CodeTooBig, "message too large: "+why)
+	l.tell(ws.CodeTooBig, "message too large: "+why, controlTime)
 	return l.fail(fmt.Errorf("%w: %s (raise it with websocket.ReadLimit)", ErrMessageTooLarge, why))
 }
 
@@ -194,7 +194,7 @@ func (l *link) raw(ctx context.Context, p []byte) (int, error) {
 // abandoned ends the connection because a read was broken off inside a frame:
 // nobody could make sense of what follows.
 func (l *link) abandoned(cause error) error {
-	l.tell(int(StatusGoingAway), "read cancelled")
+	l.tell(int(StatusGoingAway), "read cancelled", atOnce)
 	if err := l.fail(errReadCancelled); err != errReadCancelled {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/attr"
 	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/recovered"
 )
 
 type attrs = attr.Attributes
@@ -26,12 +27,21 @@ type redialer struct {
 	once sync.Once
 	over chan struct{} // closed with the Conn
 
-	turn gate // held by who connects; guards what follows
-	// The wait outlives the callers, whose contexts may be shorter than it.
+	turn gate // held by who connects or waits for it; guards what follows
+	// The wait and the attempt outlive the callers, whose contexts may be shorter.
 	lost     *live     // the connection that is to be replaced
 	failures int       // in a row
 	due      time.Time // of the next attempt
+	begun    *attempt  // nil = none
 	end      error     // nothing more is to be hoped for
+}
+
+// attempt is one try to connect, in a goroutine of its own.
+type attempt struct {
+	since  time.Time
+	cancel context.CancelCauseFunc
+	done   chan struct{} // closed at the end; then err is set
+	err    error         // nil = the Conn has the new connection
 }
 
 func newRedialer(client *godwit.Client, url string, opts []Option, policy Reconnect) *redialer {
@@ -91,11 +101,8 @@ func (c *Conn) restore(ctx context.Context, at *live, err error) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		next, err := r.connect(ctx)
-		if err == nil {
-			return c.replace(at, next)
-		}
-		if r.end == nil { // only this caller gives up
+		err := r.connect(ctx, c)
+		if err == nil || r.end == nil { // if only this caller gives up
 			return err
 		}
 	}
@@ -109,6 +116,7 @@ func (c *Conn) replace(lost, next *live) error {
 	lost.giveUp()
 	if isClosed(c.again.over) { // by who may not have seen next
 		next.fail(errClosed)
+		next.giveUp()
 		return errClosed
 	}
 	return nil
@@ -121,7 +129,7 @@ const healthy = 10 * time.Second
 // lose notes that a connection was lost, and when to try again.
 func (r *redialer) lose(at *live, err error) {
 	first := r.lost == nil
-	r.lost = at
+	r.lost, r.begun = at, nil
 	switch {
 	case at.registered().Err() != nil: // Client.Cancel came after the loss
 		r.end = errCancelled
@@ -166,64 +174,143 @@ func (r *redialer) schedule(err error) {
 	r.due = time.Now().Add(wait)
 }
 
+// errClientClosed ends a Conn whose client was closed while it had no connection.
+var errClientClosed = fmt.Errorf("websocket: the connection was lost, and is not made again: %w", godwit.ErrClientClosed)
+
 // connect tries until it succeeds, ctx ends, or nothing more is to be hoped for;
 // then it sets r.end.
-func (r *redialer) connect(ctx context.Context) (*live, error) {
-	lost := r.lost.registered() // the client's Cancel ends that, as long as there is no other
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watching := make(chan struct{})
-	defer close(watching)
-	go func() {
-		select {
-		case <-r.over:
-			cancel(errClosed)
-		case <-lost.Done():
-			cancel(errCancelled)
-		case <-watching:
-		}
-	}()
+func (r *redialer) connect(ctx context.Context, c *Conn) error {
 	for {
-		next, err := r.attempt(ctx)
+		if r.begun == nil {
+			if err := r.pause(ctx); err != nil {
+				return err
+			}
+			r.begin(ctx, c)
+		}
+		select {
+		case <-r.begun.done:
+		case <-ctx.Done():
+			r.begun.leave(max(patience, r.policy.Max))
+			return context.Cause(ctx)
+		}
+		err := r.begun.err
+		r.begun = nil
 		switch {
 		case err == nil:
-			return next, nil
-		case ctx.Err() != nil:
-			err = context.Cause(ctx)
-			if lost.Err() != nil && !isClosed(r.over) {
-				r.end = errCancelled
-			}
-			return nil, err
+			return nil
+		case isClosed(r.over):
+			return errClosed
+		case r.lost.registered().Err() != nil: // of an attempt that this ended
+			r.end = errCancelled
+		default:
+			r.failed(err)
 		}
-		if r.failed(err); r.end != nil {
-			return nil, r.end
+		if r.end != nil {
+			return r.end
 		}
 	}
 }
 
-// attempt makes one attempt, when it is due.
-func (r *redialer) attempt(ctx context.Context) (*live, error) {
+// pause waits until the next attempt is due.
+func (r *redialer) pause(ctx context.Context) error {
 	timer := time.NewTimer(time.Until(r.due))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return nil
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
+	case <-r.over:
+		return errClosed
+	case <-r.lost.registered().Done(): // the client's Cancel ends that
+		r.end = errCancelled
+	case <-r.client.Closing():
+		r.end = errClientClosed
 	}
-	next, _, err := open(ctx, r.client, r.url, r.opts)
-	if err == nil && r.policy.Subscribe != nil {
-		alone := new(Conn)
-		alone.now.Store(next)
-		if err = r.policy.Subscribe(ctx, alone); err != nil {
-			alone.CloseNow()
-			err = fmt.Errorf("websocket: subscribe: %w", err)
-		}
-	}
-	if err == nil {
-		return next, nil
-	}
-	if ctx.Err() != nil { // a server that is slower than the callers is not to be flooded
-		r.schedule(nil)
-	}
-	return nil, err
+	return r.end
 }
+
+// begin begins an attempt. It has the values of ctx, but does not end with it: a
+// server that is slower than the callers would never be reached.
+func (r *redialer) begin(ctx context.Context, c *Conn) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	a := &attempt{since: time.Now(), cancel: cancel, done: make(chan struct{}), err: errExited}
+	r.begun = a
+	lost := r.lost
+	go func() {
+		defer close(a.done)
+		defer cancel(nil)
+		next, err := r.dial(ctx)
+		switch {
+		case err == nil:
+			err = c.replace(lost, next)
+		case context.Cause(ctx) == errTooSlow:
+			err = errTooSlow
+		}
+		a.err = err
+	}()
+	go func() {
+		select {
+		case <-r.over:
+			cancel(errClosed)
+		case <-lost.registered().Done():
+			cancel(errCancelled)
+		case <-a.done:
+		}
+	}()
+}
+
+// patience is how long an attempt at least may take, once a caller did not wait for
+// its end.
+const patience = 30 * time.Second
+
+var (
+	errTooSlow = errors.New("websocket: an attempt to connect again took longer than its callers could wait")
+	errExited  = errors.New("websocket: Reconnect.Subscribe ended its goroutine")
+)
+
+// leave is called when a caller does not wait any longer.
+func (a *attempt) leave(limit time.Duration) {
+	if time.Since(a.since) >= limit {
+		a.cancel(errTooSlow)
+	}
+}
+
+// dial opens a connection and subscribes.
+func (r *redialer) dial(ctx context.Context) (*live, error) {
+	next, _, err := open(ctx, r.client, r.url, r.opts)
+	if err != nil || r.policy.Subscribe == nil {
+		return next, err
+	}
+	alone := new(Conn)
+	alone.now.Store(next)
+	subscribed := false
+	defer func() {
+		if !subscribed {
+			alone.CloseNow()
+		}
+	}()
+	if err := r.subscribe(ctx, alone); err != nil {
+		return nil, fmt.Errorf("websocket: subscribe: %w", err)
+	}
+	subscribed = true
+	return next, nil
+}
+
+// subscribe makes an error of a panic, as nobody could recover it here.
+func (r *redialer) subscribe(ctx context.Context, alone *Conn) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = recovered.Error("Reconnect.Subscribe", p)
+		}
+	}()
+	if err = r.policy.Subscribe(ctx, alone); err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		err = &subscribeTimeout{err}
+	}
+	return err
+}
+
+// subscribeTimeout is the end of a time that Subscribe gave itself.
+type subscribeTimeout struct{ error }
+
+func (e *subscribeTimeout) Unwrap() error { return e.error }

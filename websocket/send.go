@@ -107,13 +107,14 @@ func (l *link) put(h ws.Header, payload []byte) error {
 	h.Masked, h.Key, h.Length = true, b.newKey(), int64(len(payload))
 	buf := b.data
 	at := len(h.Append(buf[:0]))
-	key := h.Key
+	key, sent := h.Key, 0
 	for {
 		n := min(len(payload), len(buf)-at)
 		key = ws.Mask(buf[at:], payload[:n], key)
-		if err := l.push(buf[:at+n], h.Opcode); err != nil {
+		if err := l.push(buf[:at+n], h.Opcode, sent); err != nil {
 			return err
 		}
+		sent += at + n
 		if payload = payload[n:]; len(payload) == 0 {
 			return nil
 		}
@@ -121,9 +122,9 @@ func (l *link) put(h ws.Header, payload []byte) error {
 	}
 }
 
-// push writes to the stream: at once, unless keep-alive wants to see that the
-// peer takes what is sent.
-func (l *link) push(p []byte, op ws.Opcode) error {
+// push writes a part of a frame to the stream, after sent bytes of it: at once,
+// unless keep-alive wants to see that the peer takes what is sent.
+func (l *link) push(p []byte, op ws.Opcode, sent int) error {
 	if l.alive == nil || op.IsControl() {
 		_, err := l.stream.Write(p)
 		return err
@@ -133,8 +134,8 @@ func (l *link) push(p []byte, op ws.Opcode) error {
 		if _, err := l.stream.Write(p[:n]); err != nil {
 			return err
 		}
-		l.alive.wrote(time.Since(began))
-		p = p[n:]
+		l.alive.wrote(time.Since(began), sent)
+		p, sent = p[n:], sent+n
 	}
 	return nil
 }

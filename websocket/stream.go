@@ -78,6 +78,14 @@ func (p *pump) Read(b []byte) (int, error) {
 	return n, nil
 }
 
+// CloseWrite ends what the peer reads, where the stream can do that.
+func (p *pump) CloseWrite() error {
+	if half, ok := p.ReadWriteCloser.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
 func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:

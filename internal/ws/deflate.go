@@ -2,6 +2,7 @@ package ws
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -42,17 +43,20 @@ func (d Deflate) Offer() string {
 	return b.String()
 }
 
-// Agree reads the server's Sec-WebSocket-Extensions, all its fields joined by
-// commas, in answer to the offer, nil if there was none. It returns nil if the
-// server wants no extension, and an error for whatever was not offered.
-func Agree(offer *Deflate, answer string) (*Deflate, error) {
+// Agree reads the server's Sec-WebSocket-Extensions in answer to the client's, each
+// with all its fields joined by commas. It returns nil if the server wants no
+// extension, and an error for whatever was not offered, or is not known here.
+func Agree(offered, answer string) (*Deflate, error) {
 	extensions, err := parseExtensions(answer)
 	if err != nil {
 		return nil, err
 	}
+	offer := ParseOffer(offered)
 	var agreed *Deflate
 	for _, x := range extensions {
 		switch {
+		case !strings.EqualFold(x.name, deflateName) && offers(offered, x.name):
+			return nil, fmt.Errorf("extension %q was offered by hand and agreed, but only %s can be used", x.name, deflateName)
 		case !strings.EqualFold(x.name, deflateName) || offer == nil:
 			return nil, fmt.Errorf("extension %q was not offered", x.name)
 		case agreed != nil:
@@ -63,6 +67,12 @@ func Agree(offer *Deflate, answer string) (*Deflate, error) {
 		}
 	}
 	return agreed, nil
+}
+
+// offers reports whether an offer names the extension.
+func offers(offered, name string) bool {
+	extensions, _ := parseExtensions(offered)
+	return slices.ContainsFunc(extensions, func(x extension) bool { return strings.EqualFold(x.name, name) })
 }
 
 // accept checks the server's parameters against the offer.

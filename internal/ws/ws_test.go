@@ -217,6 +217,32 @@ func TestAccept(t *testing.T) {
 	}
 }
 
+// offered is the field that offers d; nil = none.
+func offered(d *ws.Deflate) string {
+	if d == nil {
+		return ""
+	}
+	return d.Offer()
+}
+
+// TestAgreeByHand: what a program offers by hand and the server takes is refused
+// for what it is.
+func TestAgreeByHand(t *testing.T) {
+	const offer = "x-foo; a=1, X-Bar"
+	for answer, want := range map[string]string{
+		"x-foo": `"x-foo" was offered by hand`,
+		"x-bar": `"x-bar" was offered by hand`,
+		"x-baz": `"x-baz" was not offered`,
+	} {
+		if _, err := ws.Agree(offer, answer); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", answer, err)
+		}
+	}
+	if d, err := ws.Agree(offer+", "+ws.Deflate{}.Offer(), "permessage-deflate"); d == nil || err != nil {
+		t.Errorf("%v, %v", d, err)
+	}
+}
+
 func TestAgree(t *testing.T) {
 	const pmd = "permessage-deflate"
 	for _, row := range []struct {
@@ -255,7 +281,7 @@ func TestAgree(t *testing.T) {
 		{"open quote", &ws.Deflate{}, pmd + "; server_max_window_bits=\"9", nil, "bad parameter"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			got, err := ws.Agree(row.offer, row.answer)
+			got, err := ws.Agree(offered(row.offer), row.answer)
 			if row.fails != "" {
 				if err == nil || !strings.Contains(err.Error(), row.fails) {
 					t.Errorf("error %v, want %q", err, row.fails)
@@ -294,7 +320,7 @@ func TestOffer(t *testing.T) {
 		if d == nil || answer != row.answer {
 			t.Errorf("%q is answered by %q", got, answer)
 		}
-		if _, err := ws.Agree(&row.offer, answer); err != nil {
+		if _, err := ws.Agree(offered(&row.offer), answer); err != nil {
 			t.Errorf("our own answer: %v", err)
 		}
 	}
@@ -353,7 +379,7 @@ func FuzzUTF8(f *testing.F) {
 func FuzzAgree(f *testing.F) {
 	f.Add("permessage-deflate; server_max_window_bits=9; client_max_window_bits=\"10\"")
 	f.Fuzz(func(t *testing.T, answer string) {
-		d, err := ws.Agree(&ws.Deflate{}, answer)
+		d, err := ws.Agree(offered(&ws.Deflate{}), answer)
 		if err != nil || d == nil {
 			return
 		}

@@ -1,0 +1,45 @@
+package hopeless_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/godwit-go/godwit"
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/hopeless"
+)
+
+func TestError(t *testing.T) {
+	call := func(op engine.Op, err error) error {
+		return &godwit.Error{Op: op, Err: &engine.OpError{Op: op, Err: err}}
+	}
+	for name, row := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"not of a call":     {io.ErrUnexpectedEOF, false},
+		"lost":              {call(engine.OpReceive, io.ErrUnexpectedEOF), false},
+		"no connection":     {call(engine.OpConnect, errors.New("refused")), false},
+		"timeout":           {&godwit.Error{Err: &engine.TimeoutError{}}, false},
+		"timeout in build":  {call(engine.OpBuild, &engine.TimeoutError{}), false},
+		"build":             {call(engine.OpBuild, errors.New("no URL")), true},
+		"an interceptor":    {&godwit.Error{Err: errors.New("mine")}, true},
+		"redirects":         {call(engine.OpSend, godwit.ErrTooManyRedirects), true},
+		"sends":             {call(engine.OpSend, godwit.ErrTooManySends), true},
+		"no engine":         {godwit.ErrNoEngine, true},
+		"closed":            {godwit.ErrClientClosed, true},
+		"engine closed":     {call(engine.OpPool, engine.ErrClosed), true},
+		"unsupported":       {&engine.UnsupportedError{}, true},
+		"certificate":       {call(engine.OpTLS, &tls.CertificateVerificationError{Err: io.EOF}), true},
+		"unknown authority": {call(engine.OpTLS, x509.UnknownAuthorityError{}), true},
+		"another host's":    {call(engine.OpTLS, x509.HostnameError{Certificate: new(x509.Certificate)}), true},
+		"expired":           {call(engine.OpTLS, x509.CertificateInvalidError{Reason: x509.Expired}), true},
+	} {
+		if got := hopeless.Error(row.err); got != row.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
