@@ -38,6 +38,7 @@ type answer struct {
 	broken    error       // why the client did not get all of it
 	held      []byte
 	committed bool // the client has the head
+	chunked   bool // as the head says, so that trailers can follow
 	hijacked  bool
 }
 
@@ -209,8 +210,7 @@ func (w *answer) commit(whole bool) {
 		return
 	}
 	w.committed = true
-	trailers := w.hasTrailers()
-	length, err := w.frame(whole && !trailers)
+	length, err := w.frame(whole && !w.hasTrailers())
 	if err != nil {
 		w.abort(err)
 		return
@@ -224,12 +224,15 @@ func (w *answer) commit(whole bool) {
 			delete(h, name)
 		}
 	}
+	if (w.request.Close || w.serving.upload.tooMuchLeft()) && !hasToken(h["Connection"], "close") {
+		h["Connection"] = []string{"close"}
+	}
 	x := w.serving
 	resp := &engine.Response{
 		Status: w.status, Reason: http.StatusText(w.status), Proto: "HTTP/1.1", Header: ordered(h), ContentLength: length,
 		Conn: &engine.Conn{Local: inProcess{}, Remote: inProcess{}}, Body: &answerBody{serving: x, from: x.body},
 	}
-	if trailers || length < 0 {
+	if w.chunked {
 		resp.Trailer = x.getTrailer
 	}
 	x.answered(resp, nil)
@@ -277,6 +280,7 @@ func (w *answer) frame(whole bool) (int64, error) {
 	default:
 		h.Del("Content-Length")
 		h.Set("Transfer-Encoding", "chunked")
+		w.chunked = true
 	}
 	return -1, nil
 }
@@ -291,12 +295,12 @@ func plainLength(values []string) error {
 	return nil
 }
 
-// hasTrailers reports whether trailers are announced or given already.
+// hasTrailers reports whether trailers were announced or given before WriteHeader.
 func (w *answer) hasTrailers() bool {
 	if len(w.sent["Trailer"]) > 0 {
 		return true
 	}
-	for name := range w.fields {
+	for name := range w.sent {
 		if strings.HasPrefix(name, http.TrailerPrefix) {
 			return true
 		}

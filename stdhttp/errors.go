@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
+	"reflect"
 	"strings"
 
 	"github.com/godwit-go/godwit"
@@ -23,7 +25,21 @@ func (x *exchange) explain(err error) error {
 	if x.closedUnanswered(op, err) {
 		return io.EOF
 	}
-	return &failure{err}
+	f := &failure{err: err}
+	if (op == engine.OpDNS || op == engine.OpConnect) && lookupFailed(err) {
+		f.dial = &net.OpError{Op: "dial", Net: "tcp", Err: cause(err)}
+	}
+	return f
+}
+
+// lookupFailed reports an error that package net's dialer would have wrapped.
+func lookupFailed(err error) bool {
+	if _, wrapped := errors.AsType[*net.OpError](err); wrapped {
+		return false
+	}
+	_, name := errors.AsType[*net.DNSError](err)
+	_, address := errors.AsType[*net.AddrError](err)
+	return name || address
 }
 
 // closedUnanswered reports whether the server closed the connection before the
@@ -60,18 +76,24 @@ func (x *exchange) explainBody(err error) error {
 	if _, reset := errors.AsType[*h2.ResetError](err); !reset && errors.Is(err, io.ErrUnexpectedEOF) {
 		return io.ErrUnexpectedEOF
 	}
-	return &failure{err}
+	return &failure{err: err}
 }
 
 // failure is a net.Error. Its text is that of the cause alone, for callers look
 // for net/http's texts at its beginning and end; method, URL and the number of the
 // attempt are in the *godwit.Error.
-type failure struct{ err error }
+type failure struct {
+	err  error
+	dial *net.OpError // what package net would have said, nil = nothing or the like
+}
 
 func (f *failure) Error() string {
 	if reset, ok := errors.AsType[*h2.ResetError](f.err); ok {
 		// connect-go knows the code by this, as others do.
 		return "stream error: reset by the server; " + reset.Code.String() + "; received from peer"
+	}
+	if f.dial != nil {
+		return f.dial.Error()
 	}
 	for err := f.err; ; {
 		switch e := err.(type) {
@@ -92,6 +114,59 @@ func (f *failure) Error() string {
 
 // Unwrap returns the client's error.
 func (f *failure) Unwrap() error { return f.err }
+
+// cause returns what lies under the client's and the engine's error.
+func cause(err error) error {
+	for {
+		switch e := err.(type) {
+		case *godwit.Error:
+			err = e.Err
+		case *engine.OpError:
+			err = e.Err
+		default:
+			return err
+		}
+	}
+}
+
+// As makes a *net.OpError of a failed lookup, and of a reset stream, like
+// net/http's own error, the StreamError of package golang.org/x/net/http2, which
+// is not imported for that.
+func (f *failure) As(target any) bool {
+	if to, ok := target.(**net.OpError); ok && f.dial != nil {
+		*to = f.dial
+		return true
+	}
+	reset, ok := errors.AsType[*h2.ResetError](f.err)
+	to := reflect.ValueOf(target).Elem()
+	if !ok || to.Kind() != reflect.Struct {
+		return false
+	}
+	from := reflect.ValueOf(streamError{Code: uint32(reset.Code), Cause: errFromPeer})
+	if to.NumField() != from.NumField() {
+		return false
+	}
+	for i := range from.NumField() {
+		has, wants := from.Type().Field(i), to.Type().Field(i)
+		if has.Name != wants.Name || !has.Type.ConvertibleTo(wants.Type) {
+			return false
+		}
+	}
+	for i := range from.NumField() {
+		to.Field(i).Set(from.Field(i).Convert(to.Field(i).Type()))
+	}
+	return true
+}
+
+// streamError has the fields of http2.StreamError. The stream's number is not
+// known here.
+type streamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+var errFromPeer = errors.New("received from peer")
 
 // Timeout reports whether a limit of time was reached.
 func (f *failure) Timeout() bool {

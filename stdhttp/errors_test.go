@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"os"
 	"path/filepath"
@@ -15,6 +16,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
 
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/engine"
@@ -258,6 +261,71 @@ func TestFailedHooks(t *testing.T) {
 					t.Error("WroteRequest was called twice")
 				}
 			})
+		})
+	}
+}
+
+// TestFailedDialIsAnOpError: callers look for *net.OpError, and for the text.
+func TestFailedDialIsAnOpError(t *testing.T) {
+	for _, tc := range []struct{ name, url string }{
+		{"lookup", "http://no-such.invalid/"},
+		{"port", "http://127.0.0.1:70000/"},
+		{"refused", "http://127.0.0.1:1/"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			std := &http.Transport{}
+			_, want := std.RoundTrip(newRequest(t, "GET", tc.url, nil))
+			onEngines(t, func(t *testing.T, rt http.RoundTripper) {
+				_, err := rt.RoundTrip(newRequest(t, "GET", tc.url, nil))
+				oe, ok := errors.AsType[*net.OpError](err)
+				if !ok || oe.Op != "dial" || oe.Net != "tcp" {
+					t.Fatalf("error %v (%#v), want a *net.OpError of dial", err, oe)
+				}
+				if err.Error() != want.Error() {
+					t.Errorf("error %q, net/http's is %q", err, want)
+				}
+				if _, ok := errors.AsType[*godwit.Error](err); !ok && tc.name != "port" { // which is refused before the client sees it
+					t.Errorf("error %v has no *godwit.Error in it", err)
+				}
+				_, wantDNS := errors.AsType[*net.DNSError](want)
+				if _, ok := errors.AsType[*net.DNSError](err); ok != wantDNS {
+					t.Errorf("a *net.DNSError in it: %t, want %t", ok, wantDNS)
+				}
+			})
+		})
+	}
+}
+
+// TestResetIsAStreamError: callers look for the code of golang.org/x/net/http2.
+func TestResetIsAStreamError(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/body" {
+			io.WriteString(w, "half")
+			w.(http.Flusher).Flush()
+		}
+		panic(http.ErrAbortHandler)
+	}))
+	s.Config.ErrorLog = quiet
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	for _, e := range http2Engines {
+		t.Run(e.Name(), func(t *testing.T) {
+			c := newClient(t, e, godwit.EngineConfig(func(c *engine.Config) { c.TLS = s.Client().Transport.(*http.Transport).TLSClientConfig }))
+			for _, path := range []string{"/", "/body"} {
+				resp, err := stdhttp.Transport(c).RoundTrip(newRequest(t, "GET", s.URL+path, nil))
+				if err == nil {
+					_, err = io.ReadAll(resp.Body)
+					resp.Body.Close()
+				}
+				se, ok := errors.AsType[http2.StreamError](err)
+				if !ok || se.Code != http2.ErrCodeInternal {
+					t.Errorf("%s: error %v, %+v; want a StreamError of INTERNAL_ERROR", path, err, se)
+				}
+				if _, ok := errors.AsType[http2.ConnectionError](err); ok {
+					t.Errorf("%s: error %v is a ConnectionError", path, err)
+				}
+			}
 		})
 	}
 }

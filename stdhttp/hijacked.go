@@ -92,7 +92,8 @@ func (x *serving) readHijacked(c *conn, f *feed) {
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols || x.req.Method == http.MethodConnect && resp.StatusCode/100 == 2 {
 		out.ContentLength, out.Body = 0, http.NoBody
-		out.Upgraded = &raw{conn: c, early: br, serving: x, untie: untie, feed: f}
+		out.Upgraded = &raw{conn: c, early: br, serving: x, feed: f}
+		untie() // the stream outlives its exchange
 		x.answered(out, nil)
 		return
 	}
@@ -142,7 +143,6 @@ type raw struct {
 	*conn
 	early   *bufio.Reader // may hold bytes that came with the head
 	serving *serving
-	untie   func() bool
 	feed    *feed
 }
 
@@ -162,7 +162,6 @@ func (r *raw) CloseWrite() error {
 
 // Close closes the connection.
 func (r *raw) Close() error {
-	r.untie()
 	err := r.conn.Close()
 	r.serving.finish(nil)
 	return err

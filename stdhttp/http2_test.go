@@ -194,3 +194,45 @@ func TestResetIsAnError(t *testing.T) {
 		t.Errorf("error %v is no *godwit.Error of the receiving", err)
 	}
 }
+
+// TestTrailerBesideALengthOverHTTP2: HTTP/2 has room for both, which only an engine
+// without HTTP/1 can tell before it has a connection.
+func TestTrailerBesideALengthOverHTTP2(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %s", b, r.Trailer.Get("X-Sum"))
+	}))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	trust := s.Client().Transport.(*http.Transport).TLSClientConfig
+	std := &http.Transport{TLSClientConfig: trust, ForceAttemptHTTP2: true}
+	defer std.CloseIdleConnections()
+	c := newClient(t, h2.Config{}, godwit.EngineConfig(func(c *engine.Config) { c.TLS = trust }))
+	for _, rt := range []http.RoundTripper{std, stdhttp.Transport(c)} {
+		r := newRequest(t, "POST", s.URL, strings.NewReader("hi"))
+		r.Trailer = http.Header{"X-Sum": {"7"}}
+		resp, err := rt.RoundTrip(r)
+		if got := mustRead(t, resp, err); got != "hi 7" {
+			t.Errorf("%T: the server got %q", rt, got)
+		}
+	}
+}
+
+// TestConnectWithoutABodyOverHTTP2: nothing will be sent, and the server is told.
+func TestConnectWithoutABodyOverHTTP2(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		b, err := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %q %v", r.Method, b, err)
+	}))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	trust := s.Client().Transport.(*http.Transport).TLSClientConfig
+	c := newClient(t, h2.Config{}, godwit.EngineConfig(func(c *engine.Config) { c.TLS = trust }))
+	resp, err := stdhttp.Transport(c).RoundTrip(newRequest(t, "CONNECT", s.URL, nil))
+	if got, want := mustRead(t, resp, err), `CONNECT "" <nil>`; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

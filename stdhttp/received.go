@@ -323,9 +323,14 @@ func (u *received) setDeadline(at time.Time) {
 		u.deadline.Stop()
 		u.deadline = nil
 	}
-	if !at.IsZero() && !u.ended && u.content != nil {
-		u.deadline = time.AfterFunc(time.Until(at), func() { u.stopBy(os.ErrDeadlineExceeded) })
+	if at.IsZero() || u.ended || u.content == nil {
+		return
 	}
+	left := time.Until(at)
+	if left <= 0 && u.err == nil {
+		u.err = os.ErrDeadlineExceeded // before the next read, not some time after
+	}
+	u.deadline = time.AfterFunc(left, func() { u.stopBy(os.ErrDeadlineExceeded) })
 }
 
 // mayFlow reports whether the sender has leave to send, and gives it: from here on
@@ -336,6 +341,24 @@ func (u *received) mayFlow() bool {
 	waits := u.expecting && u.source == nil && !u.ended
 	u.expecting = false
 	return !waits
+}
+
+// maxLeft is how much of a body http.Server reads, and drops, to keep the
+// connection.
+const maxLeft = 256 << 10
+
+// tooMuchLeft reports whether http.Server would close the connection because of
+// what the handler has not read.
+func (u *received) tooMuchLeft() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case u.content == nil:
+		return false
+	case u.expecting:
+		return u.err != io.EOF
+	}
+	return errors.Is(u.err, os.ErrDeadlineExceeded) || u.length-u.read >= maxLeft
 }
 
 func (u *received) failure() error {

@@ -9,12 +9,14 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/content"
+	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/header"
 )
 
@@ -52,7 +54,7 @@ func (x *exchange) prepare(c *godwit.Client) (*godwit.Request, error) {
 	x.upgrade = protocol != "" || req.Method == http.MethodConnect
 	x.gzip = r.Header.Get("Accept-Encoding") == "" && r.Header.Get("Range") == "" && r.Method != http.MethodHead
 	req.Header = x.fields(host, u, protocol != "")
-	body, err := x.content()
+	body, err := x.content(c.Supports(engine.HTTP1))
 	if err != nil {
 		return nil, err
 	}
@@ -161,6 +163,11 @@ func target(r *http.Request) (*url.URL, error) {
 		return nil, err
 	}
 	u.Host = strings.TrimSuffix(host, ":")
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.AddrError{Err: "invalid port", Addr: port}} // as net's dialer
+		}
+	}
 	return &u, nil
 }
 
@@ -242,10 +249,7 @@ func (x *exchange) fields(host string, u *url.URL, upgrading bool) header.Header
 	if host != withoutZone(u.Host) || hasDefaultPort(u) {
 		fields = append(fields, header.Field{Name: "Host", Value: host})
 	}
-	agent := defaultUserAgent
-	if _, given := r.Header["User-Agent"]; given {
-		agent = trim(r.Header.Get("User-Agent"))
-	}
+	agent := userAgentOf(r.Header)
 	if agent != "" {
 		fields = append(fields, header.Field{Name: "User-Agent", Value: agent})
 	}
@@ -273,6 +277,20 @@ func (x *exchange) fields(host string, u *url.URL, upgrading bool) header.Header
 		fields = append(fields, header.Field{Name: "Accept-Encoding", Value: "gzip"})
 	}
 	return header.Of(fields)
+}
+
+// userAgentOf returns the field's value, "" for none. One whose name is not in
+// canonical form is meant to be it, too; net/http sends that beside its own.
+func userAgentOf(h http.Header) string {
+	if _, given := h["User-Agent"]; given {
+		return trim(h.Get("User-Agent"))
+	}
+	for name, values := range h {
+		if len(values) > 0 && header.EqualFold(name, "User-Agent") {
+			return trim(values[0])
+		}
+	}
+	return defaultUserAgent
 }
 
 // notCopied reports fields that net/http takes from elsewhere, or the engine writes.
@@ -305,8 +323,9 @@ func hostPort(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), port)
 }
 
-// content returns the body as content, nil if there is none to send.
-func (x *exchange) content() (content.Content, error) {
+// content returns the body as content, nil if there is none to send. On HTTP/1 one
+// of known length has no trailers.
+func (x *exchange) content(http1 bool) (content.Content, error) {
 	r := x.request
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
@@ -319,12 +338,12 @@ func (x *exchange) content() (content.Content, error) {
 	if length == 0 || forced {
 		length = -1
 	}
-	x.upload = &upload{request: r, first: &onceCloser{ReadCloser: r.Body}, length: length}
+	x.upload = &upload{request: r, first: &onceCloser{ReadCloser: r.Body}, length: length, abandoned: x.abandoned}
 	if length < 0 && !forced && usuallyBodiless(r.Method) && !x.upload.probe(r.Context()) {
 		return nil, x.upload.first.Close()
 	}
 	x.upload.Bytes() // now, while nobody reads from it
-	if length >= 0 || len(r.Trailer) == 0 {
+	if length >= 0 && http1 || len(r.Trailer) == 0 {
 		return x.upload, nil
 	}
 	names, err := trailerNames(r.Trailer)

@@ -175,12 +175,15 @@ func (x *exchange) handOver(resp *http.Response, from *godwit.Response) {
 	if x.request.Method != http.MethodConnect {
 		return
 	}
-	resp.ContentLength, resp.Body = -1, tunnel{stream}
-	if body := x.request.Body; body != nil && body != http.NoBody {
+	resp.ContentLength, resp.Body, resp.Close = -1, tunnel{stream}, resp.ProtoMajor == 1
+	switch body := x.request.Body; {
+	case body != nil && body != http.NoBody:
 		go func() {
 			io.Copy(stream, body)
 			body.Close()
 			stream.CloseWrite()
 		}()
+	case resp.ProtoMajor >= 2:
+		stream.CloseWrite() // as net/http, which has nothing to send either
 	}
 }

@@ -43,6 +43,22 @@ func errText(err error) string {
 	return fmt.Sprint(err)
 }
 
+// sends gives a request a body of a size.
+func sends(size int, expect bool) func(*http.Request) {
+	return func(r *http.Request) {
+		r.Method, r.ContentLength = "POST", int64(size)
+		r.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", size)))
+		if expect {
+			r.Header.Set("Expect", "100-continue")
+		}
+	}
+}
+
+// reads is a handler's start that reads so much of the body.
+func reads(size int64) func(http.ResponseWriter, *http.Request) {
+	return func(_ http.ResponseWriter, r *http.Request) { io.CopyN(io.Discard, r.Body, size) }
+}
+
 // TestHandlerLikeServer: http.Server is the judge of what a handler can do.
 func TestHandlerLikeServer(t *testing.T) {
 	set := func(fields ...string) func(http.ResponseWriter) {
@@ -60,6 +76,9 @@ func TestHandlerLikeServer(t *testing.T) {
 		writes []string
 		flush  bool // before each write
 		after  func(http.ResponseWriter)
+
+		request func(*http.Request)
+		first   func(http.ResponseWriter, *http.Request)
 	}{
 		{name: "short", writes: []string{"hello"}},
 		{name: "flushed", writes: []string{"hello"}, flush: true},
@@ -92,12 +111,35 @@ func TestHandlerLikeServer(t *testing.T) {
 		{name: "trailer that frames", fields: set("Trailer", "Content-Length"), writes: []string{"hello"}},
 		{name: "trailers", fields: set("Trailer", "X-Sum, Authorization", "Trailer", "x-count"), writes: []string{"hello"},
 			after: set("Authorization", "x", "X-Sum", "1\n2", "X-Count", "5", "X-Other", "6", http.TrailerPrefix+"X-Late", "7")},
+		{name: "late trailer of a short body", writes: []string{"hello"}, after: set(http.TrailerPrefix+"X-Late", "7")},
+		{name: "late trailer of a flushed body", writes: []string{"hello"}, flush: true, after: set(http.TrailerPrefix+"X-Late", "7")},
+		{name: "late trailer given before", fields: set(http.TrailerPrefix+"X-Late", "7"), writes: []string{"hello"}},
+		{name: "trailer of a body of known length", fields: set("Trailer", "X-Sum", "Content-Length", "5"), writes: []string{"hello"}, after: set("X-Sum", "7")},
+		{name: "trailer of no body", fields: set("Trailer", "X-Sum"), after: set("X-Sum", "7")},
+		{name: "trailer of a head", method: "HEAD", fields: set("Trailer", "X-Sum"), writes: []string{"hello"}, after: set("X-Sum", "7")},
+		{name: "close asked for", request: func(r *http.Request) { r.Close = true }, writes: []string{"hello"}},
+		{name: "close asked for by field", request: func(r *http.Request) { r.Header.Set("Connection", "close") }, writes: []string{"hello"}},
+		{name: "close by the handler", fields: set("Connection", "close"), writes: []string{"hello"}},
+		{name: "little unread", request: sends(100<<10, false), writes: []string{"hello"}},
+		{name: "much unread", request: sends(1<<20, false), writes: []string{"hello"}},
+		{name: "much unread, flushed", request: sends(1<<20, false), writes: []string{"hello"}, flush: true},
+		{name: "much unread of more", request: sends(1<<20, false), first: reads(900 << 10), writes: []string{"hello"}},
+		{name: "body read", request: sends(1<<20, false), first: reads(1 << 20), writes: []string{"hello"}},
+		{name: "expected and not read", request: sends(5, true), writes: []string{"hello"}},
+		{name: "expected and read", request: sends(5, true), first: reads(10), writes: []string{"hello"}},
+		{name: "read deadline", request: sends(100<<10, false), first: func(w http.ResponseWriter, r *http.Request) {
+			http.NewResponseController(w).SetReadDeadline(time.Now().Add(-time.Second))
+			io.Copy(io.Discard, r.Body)
+		}, writes: []string{"hello"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			noted := make(chan string, 1)
 			h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				var notes []string
 				defer func() { noted <- strings.Join(notes, ", ") }()
+				if tc.first != nil {
+					tc.first(w, r)
+				}
 				if tc.fields != nil {
 					tc.fields(w)
 				}
@@ -118,6 +160,9 @@ func TestHandlerLikeServer(t *testing.T) {
 			see := func(rt http.RoundTripper, base string) (out served) {
 				r := newRequest(t, or(tc.method, "GET"), base, nil)
 				r.Header.Set("Accept-Encoding", "identity")
+				if tc.request != nil {
+					tc.request(r)
+				}
 				resp, err := rt.RoundTrip(r)
 				out.Noted = within(t, "the handler's end", noted)
 				if err != nil {
@@ -136,7 +181,9 @@ func TestHandlerLikeServer(t *testing.T) {
 			s.Config.ErrorLog = quiet
 			s.Start()
 			defer s.Close()
-			want := see(s.Client().Transport, s.URL)
+			std := &http.Transport{ExpectContinueTimeout: patience}
+			defer std.CloseIdleConnections()
+			want := see(std, s.URL)
 			got := see(stdhttp.Transport(newClient(t, stdhttp.Handler(h))), "http://x/")
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("http.Server (-), stdhttp.Handler (+):\n%s", diff)

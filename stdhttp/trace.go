@@ -3,11 +3,13 @@ package stdhttp
 import (
 	"errors"
 	"net"
+	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/godwit-go/godwit"
@@ -20,11 +22,18 @@ func (x *exchange) watched() godwit.Option { return godwit.Trace(x.watching(&eng
 
 // watching puts that before the hooks of t.
 func (x *exchange) watching(t *engine.Trace) *engine.Trace {
-	asked, began := t.PoolWait, t.FirstByte
+	asked, got, began := t.PoolWait, t.GotConn, t.FirstByte
 	t.PoolWait = func(route string) { // another attempt
 		x.answering.Store(false)
+		x.again()
 		if asked != nil {
 			asked(route)
+		}
+	}
+	t.GotConn = func(g engine.GotConn) {
+		x.connected.Store(true)
+		if got != nil {
+			got(g)
 		}
 	}
 	t.FirstByte = func() {
@@ -45,8 +54,14 @@ func (x *exchange) traced(h *httptrace.ClientTrace, c *godwit.Client) []godwit.O
 		ConnectDone:  h.ConnectDone,
 		FirstByte:    h.GotFirstResponseByte,
 		Wait100:      h.Wait100Continue,
-		PutIdle:      h.PutIdleConn,
 		WroteHeader:  h.WroteHeaders,
+	}
+	if h.PutIdleConn != nil {
+		t.PutIdle = func(err error) {
+			if err == nil { // net/http says nothing of a connection that was not to be kept
+				x.wentIdle(h.PutIdleConn)
+			}
+		}
 	}
 	if h.GetConn != nil {
 		address := x.request.URL
@@ -68,8 +83,9 @@ func (x *exchange) traced(h *httptrace.ClientTrace, c *godwit.Client) []godwit.O
 	}
 	if h.WroteRequest != nil {
 		t.WroteRequest = func(err error) {
-			x.writing.Store(false)
-			h.WroteRequest(httptrace.WroteRequestInfo{Err: err})
+			if x.writing.Swap(false) {
+				h.WroteRequest(httptrace.WroteRequestInfo{Err: err})
+			}
 		}
 	}
 	if (h.Got1xxResponse != nil || h.Got100Continue != nil) && c.Supports(engine.Informational) {
@@ -97,9 +113,68 @@ func (x *exchange) unwritten(err error) {
 	}
 }
 
+var errStopped = errors.New("stdhttp: the answer came before all of the request's body was sent")
+
+// abandoned tells the hook WroteRequest that the body was given up because the
+// answer is there. Of other reasons the engine tells, or the error of the exchange.
+func (x *exchange) abandoned() {
+	if x.answering.Load() {
+		x.unwritten(errStopped)
+	}
+}
+
+// refused tells it so of a body that the server did not want, which is no error.
+func (x *exchange) refused() {
+	if x.upload != nil && expecting(x.request) && x.upload.untouched() {
+		x.unwritten(nil)
+	}
+}
+
+// idling is what is known for the hook PutIdleConn, which net/http calls on
+// HTTP/1 alone.
+type idling struct {
+	mu      sync.Mutex
+	major   int         // of the answer's protocol, 0 = not known yet
+	waiting func(error) // the hook, called before that
+}
+
+// wentIdle calls the hook, or keeps it until told.
+func (x *exchange) wentIdle(hook func(error)) {
+	x.idle.mu.Lock()
+	major := x.idle.major
+	if major == 0 {
+		x.idle.waiting = hook
+	}
+	x.idle.mu.Unlock()
+	if major == 1 {
+		hook(nil)
+	}
+}
+
+// told notes the protocol of the answer.
+func (x *exchange) told(proto string) {
+	major, _, _ := http.ParseHTTPVersion(proto)
+	x.idle.mu.Lock()
+	hook := x.idle.waiting
+	x.idle.major, x.idle.waiting = major, nil
+	x.idle.mu.Unlock()
+	if hook != nil && major == 1 {
+		hook(nil)
+	}
+}
+
+// again is told, of another attempt than the one whose connection went idle. On
+// TLS that may have been HTTP/2.
+func (x *exchange) again() {
+	x.told(map[string]string{"http": "HTTP/1.1"}[x.request.URL.Scheme])
+	x.idle.mu.Lock()
+	x.idle.major = 0
+	x.idle.mu.Unlock()
+}
+
 // informational calls the hooks of a 1xx response.
 func (x *exchange) informational(h *httptrace.ClientTrace) func(int, header.Header) error {
-	expecting := x.request.Body != nil && httpHas(x.request.Header["Expect"], "100-continue")
+	expecting := x.request.Body != nil && expecting(x.request)
 	return func(status int, fields header.Header) error {
 		if status == 100 && expecting && h.Got100Continue != nil {
 			h.Got100Continue()
@@ -110,6 +185,8 @@ func (x *exchange) informational(h *httptrace.ClientTrace) func(int, header.Head
 		return h.Got1xxResponse(status, textproto.MIMEHeader(canonical(fields)))
 	}
 }
+
+func expecting(r *http.Request) bool { return httpHas(r.Header["Expect"], "100-continue") }
 
 func httpHas(values []string, token string) bool {
 	return slices.ContainsFunc(values, func(v string) bool { return strings.EqualFold(strings.TrimSpace(v), token) })

@@ -63,12 +63,17 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	x.watch()
 	resp, err := t.client.RoundTrip(x.ctx, req)
+	if x.upload != nil && (err == nil || x.connected.Load()) {
+		x.upload.consume()
+	}
 	if err != nil {
 		err = x.explain(err)
 		x.unwritten(err)
 		return nil, err
 	}
 	answered = true
+	x.told(resp.Proto)
+	x.refused()
 	if x.cancel != nil { // but not before the call has ended by itself
 		context.AfterFunc(resp.Call().Context(), func() { x.cancel(nil) })
 	}
@@ -104,9 +109,11 @@ type exchange struct {
 	ending sync.Once
 	done   chan struct{} // closed when the exchange is over, or its stream handed over
 
+	connected atomic.Bool              // an attempt had a connection
 	answering atomic.Bool              // a byte of an answer to the last attempt is there
 	writing   atomic.Bool              // on a connection; only if there are hooks
 	sent      atomic.Pointer[sentHead] // for WroteHeaderField
+	idle      idling
 }
 
 // sentHead is a request as it went to the engine.

@@ -3,15 +3,21 @@ package stdhttp_test
 import (
 	"bufio"
 	"context"
+	"crypto/sha1"
+	"encoding/base64"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
+	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/cio"
 	"github.com/godwit-go/godwit/stdhttp"
+	"github.com/godwit-go/godwit/websocket"
 )
 
 // echoing switches to a protocol that sends back what it gets, in upper case.
@@ -121,6 +127,9 @@ func TestConnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
+	if !resp.Close || resp.ContentLength != -1 { // as net/http has it
+		t.Errorf("Close %t, length %d; want true and -1", resp.Close, resp.ContentLength)
+	}
 	if want, sent := "target.example:443 through the tunnel", within(t, "the tunnel's end", got); sent != want {
 		t.Errorf("the server got %q, want %q", sent, want)
 	}
@@ -128,4 +137,75 @@ func TestConnect(t *testing.T) {
 		t.Errorf("body %q, %v", b, err)
 	}
 	body.wantClosed(t)
+}
+
+// TestHandlerUpgradeOutlivesItsContext: what a handler has hijacked goes on when
+// the exchange is over, as it must for a WebSocket.
+func TestHandlerUpgradeOutlivesItsContext(t *testing.T) {
+	e, err := stdhttp.Handler(echoing(t).Config.Handler).NewEngine(engine.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	resp, err := e.Execute(ctx, &engine.Request{Method: "GET", URL: &url.URL{Scheme: "http", Host: "x", Path: "/"}, Protocol: "shout"})
+	cancel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Upgraded.Close()
+	in := bufio.NewReader(resp.Upgraded)
+	if line, err := in.ReadString('\n'); err != nil || line != "HI \n" {
+		t.Fatalf("greeting %q, %v", line, err)
+	}
+	for range 3 {
+		if _, err := io.WriteString(resp.Upgraded, "hello\n"); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := in.ReadString('\n'); err != nil || line != "HELLO\n" {
+			t.Fatalf("line %q, %v", line, err)
+		}
+	}
+}
+
+func TestHandlerWebSocket(t *testing.T) {
+	c := handled(t, func(w http.ResponseWriter, r *http.Request) {
+		conn, rw, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+			acceptOf(r.Header.Get("Sec-Websocket-Key")))
+		frame := make([]byte, 6) // a masked text of up to 125 bytes
+		if _, err := io.ReadFull(rw, frame); err != nil {
+			return
+		}
+		payload := make([]byte, frame[1]&0x7f)
+		if _, err := io.ReadFull(rw, payload); err != nil {
+			return
+		}
+		for i := range payload {
+			payload[i] ^= frame[2+i%4]
+		}
+		conn.Write(append([]byte{0x81, byte(len(payload))}, payload...))
+		io.Copy(io.Discard, rw)
+	})
+	ws, err := websocket.Dial(t.Context(), c, "ws://x/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.CloseNow()
+	if err := ws.Write(t.Context(), websocket.Text, []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ws.Read(t.Context()); err != nil || string(got.Data) != "hello" {
+		t.Errorf("read %q, %v", got, err)
+	}
+}
+
+// acceptOf is the server's answer to a key (RFC 6455 §4.2.2).
+func acceptOf(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return base64.StdEncoding.EncodeToString(sum[:])
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/godwit-go/godwit/content"
@@ -24,6 +25,9 @@ type upload struct {
 
 	copying sync.Once
 	copied  []byte // see Bytes
+	drain   func() // what copied was taken from
+
+	abandoned func() // called when a body is closed before its end; may be nil
 
 	mu     sync.Mutex // guards what follows
 	first  *onceCloser
@@ -31,6 +35,8 @@ type upload struct {
 	opened bool
 	over   bool
 	fault  error // the last failure of a read
+
+	drained bool // by consume
 }
 
 var _ content.Byteser = (*upload)(nil)
@@ -53,8 +59,8 @@ func (u *upload) Open(context.Context) (io.ReadCloser, error) {
 		u.mu.Unlock()
 		return nil, errOver
 	}
-	again := u.opened
-	u.opened = true
+	again := u.opened || u.drained
+	u.opened = u.opened || !u.drained // end closes one that only consume has touched
 	u.mu.Unlock()
 	switch file, isFile := u.first.ReadCloser.(*os.File); {
 	case again && u.request.GetBody == nil:
@@ -85,6 +91,13 @@ func (u *upload) again() (*onceCloser, error) {
 	return &onceCloser{ReadCloser: body}, nil
 }
 
+// untouched reports whether nobody has opened the body yet.
+func (u *upload) untouched() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return !u.opened && u.copied == nil
+}
+
 // failed reports whether err is one that reading the body ended with.
 func (u *upload) failed(err error) bool {
 	u.mu.Lock()
@@ -105,43 +118,58 @@ var nopClosers = []reflect.Type{
 }
 
 // Bytes returns a small body that is in memory already, as http.NewRequest makes
-// them of readers that it knows. These need no goroutine and no Close. The reader
-// stays where it is, so that a request that failed can be used again.
+// them of readers that it knows. These need no goroutine and no Close. Without
+// GetBody it is not in memory: engines may send bytes more than once. Nor is one
+// that the server may refuse, so that it is known whether it was opened. The reader
+// stays where it is until consume.
 func (u *upload) Bytes() ([]byte, bool) {
 	u.copying.Do(func() {
-		if u.length > 0 && u.length <= maxCopied && u.head == nil {
-			u.copied = inMemory(u.first.ReadCloser, u.length)
+		if u.length > 0 && u.length <= maxCopied && u.head == nil && u.Replayable() && !expecting(u.request) {
+			u.copied, u.drain = inMemory(u.first.ReadCloser, u.length)
 		}
 	})
 	return u.copied, u.copied != nil
 }
 
-// inMemory returns the rest of a reader of package bytes or strings behind
-// io.NopCloser if it is of that length, else nil.
-func inMemory(body io.ReadCloser, length int64) []byte {
+// consume takes from the body's reader what was sent of it by Bytes. A request
+// that was not sent leaves it, so that it can be used again. An engine that opened
+// the body reads it by itself.
+func (u *upload) consume() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.drain != nil && !u.opened && !u.drained {
+		u.drain()
+		u.drained = true
+	}
+}
+
+// inMemory returns a copy of the rest of a reader of package bytes or strings
+// behind io.NopCloser if it is of that length, else nil, and what takes it from
+// the reader.
+func inMemory(body io.ReadCloser, length int64) (data []byte, drain func()) {
 	if !slices.Contains(nopClosers, reflect.TypeOf(body)) {
-		return nil
+		return nil, nil
 	}
 	var at io.ReaderAt
 	var start int64
 	switch r := reflect.ValueOf(body).Field(0).Interface().(type) {
 	case *bytes.Buffer:
 		if int64(r.Len()) == length {
-			return r.Bytes()
+			return bytes.Clone(r.Bytes()), func() { r.Next(int(length)) }
 		}
-		return nil
+		return nil, nil
 	case *bytes.Reader:
-		at, start = r, r.Size()-int64(r.Len())
+		at, start, drain = r, r.Size()-int64(r.Len()), func() { r.Seek(0, io.SeekEnd) }
 	case *strings.Reader:
-		at, start = r, r.Size()-int64(r.Len())
+		at, start, drain = r, r.Size()-int64(r.Len()), func() { r.Seek(0, io.SeekEnd) }
 	default:
-		return nil
+		return nil, nil
 	}
 	b := make([]byte, length+1)
 	if n, err := at.ReadAt(b, start); int64(n) != length || err != io.EOF {
-		return nil
+		return nil, nil
 	}
-	return b[:length]
+	return b[:length], drain
 }
 
 // end closes a body that was not opened; one that was is closed by who opened it.
@@ -173,7 +201,8 @@ type source struct {
 	upload *upload
 	from   io.Reader
 	closer *onceCloser
-	unread bool  // and if it is empty GetBody has what there should be
+	unread bool // and if it is empty GetBody has what there should be
+	ended  atomic.Bool
 	closed bool  // guarded by upload.mu, as are writes to closer
 	err    error // of all further reads
 }
@@ -201,6 +230,7 @@ func (s *source) Read(p []byte) (int, error) {
 		s.upload.mu.Unlock()
 	}
 	s.err = err
+	s.ended.Store(err == io.EOF)
 	return n, err
 }
 
@@ -232,7 +262,11 @@ func (s *source) Close() error {
 	s.closed = true
 	closer := s.closer
 	s.upload.mu.Unlock()
-	return closer.Close()
+	err := closer.Close()
+	if f := s.upload.abandoned; f != nil && !s.ended.Load() {
+		f()
+	}
+	return err
 }
 
 // probeTime is how long probe waits.
