@@ -26,7 +26,7 @@ func (x *exchange) mayResend(err error) bool {
 		return false
 	case x.aborted.Load(), !broken(err) && !broken(x.sendErr):
 		return false
-	case x.opened && !x.req.Body.Replayable():
+	case (x.opened || x.sent.Load()) && x.req.Body != nil && !x.req.Body.Replayable():
 		return false
 	case x.upload != nil && x.upload.Failure() != nil:
 		return false // it was us who ended the connection
