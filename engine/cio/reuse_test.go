@@ -95,6 +95,7 @@ func TestDeadAtReuse(t *testing.T) {
 		{"PUT, streamed", engine.Request{Method: "PUT", Body: streamed("hello", 5)}, cio.Config{}, true},
 		{"PUT, chunked", engine.Request{Method: "PUT", Body: streamed("hello", -1)}, cio.Config{}, true},
 		{"PUT, not replayable", engine.Request{Method: "PUT", Body: once}, cio.Config{}, false},
+		{"PUT, in memory, not replayable", engine.Request{Method: "PUT", Body: onlyOnce{content.Bytes([]byte("hello"), "")}}, cio.Config{}, false},
 		{"POST", engine.Request{Method: "POST", Body: content.Text("hello")}, cio.Config{}, false},
 		{"POST without body", engine.Request{Method: "POST"}, cio.Config{}, false},
 		{"PATCH", engine.Request{Method: "PATCH"}, cio.Config{}, false},
@@ -313,3 +314,10 @@ func mustURL(t testing.TB, s string) *url.URL {
 	}
 	return u
 }
+
+// onlyOnce is a body in memory that is not to be sent again.
+type onlyOnce struct{ content.Content }
+
+func (onlyOnce) Replayable() bool { return false }
+
+func (o onlyOnce) Bytes() ([]byte, bool) { return content.BytesOf(o.Content) }
