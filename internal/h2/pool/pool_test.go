@@ -15,6 +15,7 @@ import (
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/dial"
+	"github.com/godwit-go/godwit/internal/h2"
 	"github.com/godwit-go/godwit/internal/h2/pool"
 )
 
@@ -217,6 +218,61 @@ func TestOwnLimit(t *testing.T) {
 		get(t, p, here, o).Unreserve() // there is no pause
 		o.wantDials(2)
 	})
+}
+
+// TestShut: while a server takes no streams nobody makes further connections to
+// it, and no request fails; quick tells that it says so before the first one.
+func TestShut(t *testing.T) {
+	for _, quick := range []bool{false, true} {
+		t.Run(map[bool]string{true: "at once", false: "later"}[quick], func(t *testing.T) {
+			var o *origin
+			var begun atomic.Bool
+			var reserved chan struct{} // closed when the settings may be read
+			config := pool.Config{Conn: h2.Config{Go: func(f func()) {
+				reader := !begun.Swap(true) // before it starts something itself
+				go func() {
+					if reader {
+						<-reserved
+					}
+					f()
+				}()
+				if quick && reader {
+					<-o.settled
+				}
+			}}}
+			inBubble(t, 0, config, func(t *testing.T, p *pool.Pool, its *origin) {
+				o, reserved = its, make(chan struct{})
+				if !quick { // the first stream comes before the settings that forbid it
+					defer get(t, p, here, o).Unreserve()
+				}
+				close(reserved)
+				synctest.Wait()
+				var served atomic.Int32
+				for range 3 {
+					go func() {
+						got, err := p.Get(t.Context(), here, o.want())
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						served.Add(1)
+						got.Unreserve()
+					}()
+					synctest.Wait()
+				}
+				if n := served.Load(); n != 0 {
+					t.Errorf("%d served by a server that takes none", n)
+				}
+				o.wantDials(1)
+				o.servers[0].WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 10})
+				synctest.Wait()
+				if n := served.Load(); n != 3 {
+					t.Errorf("%d of 3 served", n)
+				}
+				o.wantDials(1)
+			})
+		})
+	}
 }
 
 // TestShutLater: a server that takes no more streams for a while keeps those who
