@@ -82,9 +82,11 @@ func proxyForwardAuth(t *T) {
 	}
 }
 
-// proxyTunnelField: credentials that a request brings for the proxy are not for
-// the origin (RFC 9110 §11.7.2).
-func proxyTunnelField(t *T) {
+// tunnelled sends a request with fields to an origin behind a tunnel. The proxy
+// must get the credentials ada:pw, from its URL or from the fields, and the origin
+// not.
+func (t *T) tunnelled(user, password string, fields ...string) (e engine.Engine, req *engine.Request, asked *received) {
+	t.Helper()
 	ca := t.authority()
 	p := t.httpProxy()
 	leaked := make(chan bool, 1)
@@ -92,19 +94,34 @@ func proxyTunnelField(t *T) {
 		leaked <- c.request().Fields.Has("Proxy-Authorization")
 		c.respond("secret")
 	})
-	e := t.engine(ca.trust(), through(p.proxyURL("http", "", "")))
-	req := t.request("GET", s.URL, "Proxy-Authorization", basic("ada", "pw"))
+	e = t.engine(ca.trust(), through(p.proxyURL("http", user, password)))
+	req = t.request("GET", s.URL, fields...)
 	t.want(e, req, 200, "secret")
-	if got := within(t, "the proxy", p.asked).Fields.Get("Proxy-Authorization"); got != basic("ada", "pw") {
+	asked = within(t, "the proxy", p.asked)
+	if got := asked.Fields.Get("Proxy-Authorization"); got != basic("ada", "pw") {
 		t.Errorf("Proxy-Authorization %q", got)
 	}
 	if within(t, "the origin", leaked) {
-		t.Error("the origin got Proxy-Authorization")
+		t.Error("the origin got the proxy's credentials")
 	}
+	return e, req, asked
+}
+
+func proxyTunnelAuth(t *T) {
+	_, _, asked := t.tunnelled("ada", "pw", "X-Private", "1")
+	if asked.Fields.Has("X-Private") {
+		t.Error("a field of the request was shown to the proxy")
+	}
+}
+
+// proxyTunnelField: credentials that a request brings for the proxy are not for
+// the origin (RFC 9110 §11.7.2).
+func proxyTunnelField(t *T) {
+	e, req, _ := t.tunnelled("", "", "Proxy-Authorization", basic("ada", "pw"))
 	if got := req.Header.Get("Proxy-Authorization"); got != basic("ada", "pw") {
 		t.Errorf("the request's own field is %q now", got)
 	}
-	t.fails(e, t.request("GET", s.URL, "Proxy-Authorization", "Negotiate x"))
+	t.fails(e, t.request("GET", req.URL.String(), "Proxy-Authorization", "Negotiate x"))
 }
 
 // proxyUpgrade: what follows on an upgrade is nothing that a proxy could forward
@@ -147,28 +164,6 @@ func proxyTunnel(t *T) {
 	t.wantHost(r, s.Addr)
 	if n := s.Accepted(); n != 1 {
 		t.Errorf("%d tunnels for requests in sequence, want 1", n)
-	}
-}
-
-func proxyTunnelAuth(t *T) {
-	ca := t.authority()
-	p := t.httpProxy()
-	leaked := make(chan bool, 1)
-	s := t.scriptTLS(ca.serverConfig(), func(c *conn) {
-		leaked <- c.request().Fields.Has("Proxy-Authorization")
-		c.respond("secret")
-	})
-	e := t.engine(ca.trust(), through(p.proxyURL("http", "ada", "pw")))
-	t.want(e, t.request("GET", s.URL, "X-Private", "1"), 200, "secret")
-	r := within(t, "the proxy", p.asked)
-	if got := r.Fields.Get("Proxy-Authorization"); got != basic("ada", "pw") {
-		t.Errorf("Proxy-Authorization %q", got)
-	}
-	if r.Fields.Has("X-Private") {
-		t.Error("a field of the request was shown to the proxy")
-	}
-	if within(t, "the origin", leaked) {
-		t.Error("the origin got the proxy's credentials")
 	}
 }
 
