@@ -3,6 +3,7 @@ package sharedctx_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -162,6 +163,58 @@ func popularOr(w *sharedctx.Watcher, ctx context.Context) context.Context {
 		got = w.Of(ctx)
 	}
 	return got
+}
+
+// TestMany: when many contexts come in turn, they find places.
+func TestMany(t *testing.T) {
+	const many = 600 // more than there are places at first
+	var w sharedctx.Watcher
+	ctxs := make([]context.Context, many)
+	cancels := make([]context.CancelFunc, many)
+	for i := range ctxs {
+		ctxs[i], cancels[i] = context.WithCancel(t.Context())
+		defer cancels[i]()
+	}
+	var c call
+	kept := func() (n int) {
+		for _, ctx := range ctxs {
+			got := w.Of(ctx)
+			if got != ctx {
+				n++
+			}
+			engine.OnAbort(got, &c).Stop()
+		}
+		return n
+	}
+	for range 100 {
+		kept()
+	}
+	if n := kept(); n < many*8/10 {
+		t.Errorf("%d of %d contexts are shared", n, many)
+	}
+	for _, cancel := range cancels {
+		cancel()
+	}
+	for kept() != 0 { // they are told of it by goroutines
+		runtime.Gosched()
+	}
+	// Contexts that come and go are no reason to grow, however many they are.
+	if testing.Short() {
+		return
+	}
+	var passing sharedctx.Watcher
+	for range 100_000 {
+		ctx, cancel := context.WithCancel(t.Context())
+		passing.Of(ctx)
+		passing.Of(ctx)
+		cancel()
+	}
+	if n := passing.Places(); n != sharedctx.Few {
+		t.Errorf("contexts that pass made %d places", n)
+	}
+	if n := w.Places(); n != sharedctx.Many {
+		t.Errorf("contexts that come in turn found %d places", n)
+	}
 }
 
 // TestLetsGo: a context is let go when another takes its place, or at Close, and
