@@ -67,30 +67,40 @@ func (*Engine) Capabilities() engine.Capabilities { return capabilities }
 // then on neither ctx nor any timeout reaches the connection, which belongs to
 // the receiver. Upgraded is a net.Conn.
 func (e *Engine) Execute(ctx context.Context, req *engine.Request) (*engine.Response, error) {
-	if err := engine.Check(name, capabilities, req.Needs); err != nil {
-		return nil, err
-	}
-	if req.URL == nil {
-		return nil, &engine.OpError{Op: engine.OpBuild, Err: errors.New("the request has no URL")}
-	}
-	if err := ctxerr.Of(ctx); err != nil {
-		return nil, &engine.OpError{Op: engine.OpPool, Err: err}
-	}
-	ctx = e.contexts.Of(ctx)
-	resp, tried, err := e.byHTTP2(ctx, req)
-	if resp != nil || err != nil {
+	x, resp, err := e.begin(ctx, req)
+	if x == nil {
 		return resp, err
-	}
-	x := &exchange{ctx: ctx, engine: e, req: req, asked: tried}
-	x.clock.Init(req, req.Timeouts.Or(e.config.Timeouts))
-	if err := x.enterGate(); err != nil {
-		return nil, &engine.OpError{Op: engine.OpPool, Err: err}
 	}
 	if err := x.run(); err != nil {
 		x.leaveGate()
 		return nil, err
 	}
 	return &x.Response, nil
+}
+
+// begin returns the exchange to be run, or nil and what became of the request
+// without one.
+func (e *Engine) begin(ctx context.Context, req *engine.Request) (*exchange, *engine.Response, error) {
+	if err := engine.Check(name, capabilities, req.Needs); err != nil {
+		return nil, nil, err
+	}
+	if req.URL == nil {
+		return nil, nil, &engine.OpError{Op: engine.OpBuild, Err: errors.New("the request has no URL")}
+	}
+	if err := ctxerr.Of(ctx); err != nil {
+		return nil, nil, &engine.OpError{Op: engine.OpPool, Err: err}
+	}
+	ctx = e.contexts.Of(ctx)
+	resp, tried, err := e.byHTTP2(ctx, req)
+	if resp != nil || err != nil {
+		return nil, resp, err
+	}
+	x := &exchange{ctx: ctx, engine: e, req: req, asked: tried}
+	x.clock.Init(req, req.Timeouts.Or(e.config.Timeouts))
+	if err := x.enterGate(); err != nil {
+		return nil, nil, &engine.OpError{Op: engine.OpPool, Err: err}
+	}
+	return x, nil, nil
 }
 
 // byHTTP2 sends req by HTTP/2, if that may be: without a response and an error it

@@ -70,49 +70,58 @@ type exchange struct {
 
 // run sends the request on a connection, and again on a fresh one if the first
 // was dead, and reads the head of the response.
+//
+// It and what it calls down to the wait for the answer do the rare things in
+// functions of their own, so that their frames are small: with thousands of
+// exchanges, each waiting on a stack of its own, that is memory to fetch.
 func (x *exchange) run() error {
-	var slot *route
+	c, err := x.first()
+	for c != nil {
+		if err = x.try(c); err == nil {
+			return nil
+		}
+		c, err = x.another(c, err)
+	}
+	return err
+}
+
+// first returns the connection to begin with; nil if the exchange has failed, or
+// has been on a shared one.
+func (x *exchange) first() (*conn, error) {
 	route, err := x.engine.dialer.Route(x.req)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var c *conn
 	if x.mayPipeline() {
-		first, alone, err := x.runPiped(route)
-		if err != nil || !alone {
-			return err
+		c, alone, err := x.runPiped(route)
+		if c != nil || err != nil || !alone {
+			return c, err
 		}
-		c = first
 	}
-	for {
-		if c == nil {
-			if c, err = x.connect(route, slot); err != nil {
-				return x.opError(engine.OpConnect, err)
-			}
-		}
-		err = x.try(c)
-		if slot = nil; err == errUnfit && c.yield() {
+	return x.connect(route, nil)
+}
+
+// another returns the connection to go on with after c failed by err.
+func (x *exchange) another(c *conn, err error) (*conn, error) {
+	if err == errUnfit {
+		var slot *route
+		if c.yield() {
 			// Those used before it are hardly better: its slot serves a new one, and
 			// keeps our place in the queue.
 			slot = c.route
 		}
-		c = nil
-		switch err {
-		case nil:
-			return nil
-		case errUnfit:
-			continue
-		}
-		resend := x.mayResend(err)
-		err = x.opError(engine.OpReceive, err)
-		if !resend {
-			return err
-		}
-		if t := x.req.Trace; t != nil && t.Resent != nil {
-			t.Resent(err)
-		}
-		x.rewind()
+		return x.connect(c.route.key, slot)
 	}
+	resend := x.mayResend(err)
+	err = x.opError(engine.OpReceive, err)
+	if !resend {
+		return nil, err
+	}
+	if t := x.req.Trace; t != nil && t.Resent != nil {
+		t.Resent(err)
+	}
+	x.rewind()
+	return x.connect(c.route.key, nil)
 }
 
 // rewind makes x ready for a second connection.
@@ -125,7 +134,7 @@ func (x *exchange) rewind() {
 }
 
 // connect takes a connection from the pool or makes one; with a slot it makes
-// one.
+// one. Without a connection it returns the exchange's error.
 func (x *exchange) connect(route dial.Route, slot *route) (c *conn, err error) {
 	trace := x.req.Trace
 	if trace != nil && trace.PoolWait != nil && !x.asked {
@@ -139,10 +148,13 @@ func (x *exchange) connect(route dial.Route, slot *route) (c *conn, err error) {
 	} else {
 		c, err = x.obtain(route, x.resent, x.await)
 	}
-	if err == nil && trace != nil && trace.GotConn != nil {
+	if err != nil {
+		return nil, x.opError(engine.OpConnect, err)
+	}
+	if trace != nil && trace.GotConn != nil {
 		trace.GotConn(engine.GotConn{Local: c.Info.Local, Remote: c.Info.Remote, Reused: c.used, Idle: c.idleFor})
 	}
-	return c, err
+	return c, nil
 }
 
 // obtain is connect without its trace; fresh asks for a new connection, and wait

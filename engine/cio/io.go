@@ -69,12 +69,18 @@ func (x *exchange) ask(request []byte) error {
 	t := talks.Get().(*talk)
 	t.request, t.answer = request, x.buf
 	x.conn.prober.ask(t)
-	if t.wrote == len(request) {
-		x.wrote(t.wrote, nil)
-		x.early = t
-		return nil
+	if t.wrote < len(request) {
+		return x.askedInPart(t)
 	}
+	x.sent.Store(true)
+	x.early = t
+	return nil
+}
+
+// askedInPart goes on after an ask that has not written all.
+func (x *exchange) askedInPart(t *talk) error {
 	defer putTalk(t)
+	request := t.request
 	switch {
 	case t.err != nil:
 		return x.clock.explain(x.netError("write", t.err)) // it was over before it began

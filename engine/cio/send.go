@@ -18,9 +18,21 @@ const maxInline = 64 << 10
 
 // send writes the request, or starts the goroutine that writes its body.
 func (x *exchange) send() error {
+	head, length, err := x.makeHead()
+	if err != nil {
+		return err
+	}
+	if length == h1.NoBody {
+		return x.sendWhole(head, nil)
+	}
+	return x.sendBoth(head, length)
+}
+
+// makeHead makes the request's head and tells the length of its body.
+func (x *exchange) makeHead() (head []byte, length int64, err error) {
 	length, names := x.bodyLength()
 	x.small = getSmall()
-	head, err := h1.AppendRequestHead(x.small[:0], &h1.RequestHead{
+	head, err = h1.AppendRequestHead(x.small[:0], &h1.RequestHead{
 		Method:             x.req.Method,
 		URL:                x.req.URL,
 		Target:             x.target(),
@@ -31,15 +43,17 @@ func (x *exchange) send() error {
 		Protocol:           x.req.Protocol,
 	})
 	if err != nil {
-		return &engine.OpError{Op: engine.OpBuild, Err: err}
+		return nil, 0, &engine.OpError{Op: engine.OpBuild, Err: err}
 	}
 	x.buf = x.small[:]
 	if x.asksToClose() {
 		x.noReuse = errNotKept
 	}
-	if length == h1.NoBody {
-		return x.sendWhole(head, nil)
-	}
+	return head, length, nil
+}
+
+// sendBoth is send where there is a body.
+func (x *exchange) sendBoth(head []byte, length int64) error {
 	if header.EqualFold(x.req.Header.Get("Expect"), "100-continue") {
 		return x.sendExpecting(head, length)
 	}
@@ -151,10 +165,26 @@ func (x *exchange) sendHead(head []byte) error {
 	return nil
 }
 
-// sendWhole writes head and body from this goroutine. If the peer does not take
-// them it may have said why: the error is kept until it has been looked for.
+// sendWhole writes head and body from this goroutine, by one system call.
 func (x *exchange) sendWhole(head, body []byte) error {
-	err := x.writeBoth(head, body)
+	var err error
+	if len(body) <= cap(head)-len(head) {
+		err = x.ask(append(head, body...))
+	} else {
+		err = x.gather(head, body)
+	}
+	if err != nil || x.req.Trace != nil {
+		if err = x.toldWhole(err); err != nil {
+			return err
+		}
+	}
+	x.clock.requestSent(x.conn)
+	return nil
+}
+
+// toldWhole tells the trace how sendWhole ended. If the peer did not take all it
+// may have said why: the error is kept until that has been looked for.
+func (x *exchange) toldWhole(err error) error {
 	if err == errUnfit {
 		return err
 	}
@@ -175,15 +205,11 @@ func (x *exchange) sendWhole(head, body []byte) error {
 	if !x.sent.Load() && err != nil {
 		return &engine.OpError{Op: engine.OpSend, Err: err}
 	}
-	x.clock.requestSent(x.conn)
 	return nil
 }
 
-// writeBoth writes head and body by one system call.
-func (x *exchange) writeBoth(head, body []byte) error {
-	if len(body) <= cap(head)-len(head) {
-		return x.ask(append(head, body...))
-	}
+// gather writes head and body from where they are.
+func (x *exchange) gather(head, body []byte) error {
 	if !x.seen() {
 		return errUnfit
 	}
