@@ -21,6 +21,8 @@ type (
 	TimeoutError = engine.TimeoutError
 	// ProtocolError tells that the server broke the protocol.
 	ProtocolError = engine.ProtocolError
+	// ProxyError tells that a proxy failed, or refused to connect to the origin.
+	ProxyError = engine.ProxyError
 	// UnsupportedError tells that the engine cannot do what was asked of it.
 	UnsupportedError = engine.UnsupportedError
 )
@@ -50,7 +52,7 @@ var (
 // Error is what every failed call returns: the cause, and what was being done.
 // Its text is for people; programs look at the fields, or at the cause with
 // errors.Is and errors.As: *[StatusError], *[DecodeError], *[TimeoutError],
-// *[ProtocolError], *[UnsupportedError], the Err… values of this package, and
+// *[ProtocolError], *[ProxyError], *[UnsupportedError], the Err… values of this package, and
 // context.Canceled and context.DeadlineExceeded.
 type Error struct {
 	Op     Op

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/godwit-go/godwit/header"
 )
 
 // Op names the phase of a call in which an error arose.
@@ -49,6 +51,24 @@ func IsTimeout(err error) bool {
 	}](err)
 	return ok && t.Timeout()
 }
+
+// ProxyError tells that a proxy failed, or refused to connect to the origin: what
+// it says is not the origin's answer. What went wrong when it refused is in
+// Status, else in Err.
+type ProxyError struct {
+	// Proxy is its URL, without credentials.
+	Proxy string
+	// Status is its answer to CONNECT; 0 if there was none, or it speaks SOCKS.
+	Status int
+	// Header holds the fields of that answer, such as Proxy-Authenticate.
+	Header header.Header
+	Err    error
+}
+
+func (e *ProxyError) Error() string { return "proxy " + e.Proxy + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ProxyError) Unwrap() error { return e.Err }
 
 // TimeoutKind tells which limit a [TimeoutError] ran into.
 type TimeoutKind string
