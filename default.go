@@ -61,14 +61,16 @@ func (b *builtins) install(s *Scope) {
 	b.makePlain(s.client)
 
 	s.name = builtinName
-	s.InterceptCall(CallBefore, b.lifecycle)
-	s.InterceptCall(callDefaults, b.merge)
-	s.InterceptCall(CallTransformDefault, b.transform)
-	s.InterceptCall(CallSend, b.save)
-	s.Intercept(SendFollow, b.redirect)
-	s.Intercept(sendGuard, b.guard)
-	s.Intercept(SendBody, b.layers)
-	s.Intercept(SendDecode, b.decodeBody)
+	for at, l := range map[CallPhase]layer{
+		CallBefore: b.lifecycle, callDefaults: b.merge, CallTransformDefault: b.transform, CallSend: b.save,
+	} {
+		s.note(s.call.Wrap(at, s.name, l))
+	}
+	for at, l := range map[SendPhase]layer{
+		SendFollow: b.redirect, sendGuard: b.guard, SendBody: b.layers, SendDecode: b.decodeBody,
+	} {
+		s.note(s.send.Wrap(at, s.name, l))
+	}
 	s.InterceptDecode(DecodeParse, b.parse)
 	s.InterceptDecode(decodeDefault, b.decodeByCodec)
 }

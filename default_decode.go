@@ -48,16 +48,23 @@ func (b *builtins) addAcceptEncoding(req *Request) {
 // guardFrom is how large a decoded body may be whatever its ratio.
 const guardFrom = 8 << 20
 
-// decodeBody is phase Decode: it removes gzip and deflate, in reverse order of
-// their application (RFC 9110 §8.4).
-func (b *builtins) decodeBody(ctx context.Context, req *Request, next Handler) (*Response, error) {
-	resp, err := next(ctx, req)
-	if err != nil || req.encodings == "" || req.Header.Get("Accept-Encoding") != req.encodings || !resp.Header.Has("Content-Encoding") {
-		return resp, err
+// decodeBody is phase Decode: it removes gzip and deflate.
+func (b *builtins) decodeBody(next Handler) Handler {
+	return func(ctx context.Context, req *Request) (*Response, error) {
+		resp, err := next(ctx, req)
+		if err != nil || req.encodings == "" || req.Header.Get("Accept-Encoding") != req.encodings || !resp.Header.Has("Content-Encoding") {
+			return resp, err
+		}
+		if bodiless(req.Method, resp.Status) || resp.ContentLength == 0 || resp.upgraded != nil {
+			return resp, nil
+		}
+		return b.decoded(req, resp)
 	}
-	if bodiless(req.Method, resp.Status) || resp.ContentLength == 0 || resp.upgraded != nil {
-		return resp, nil
-	}
+}
+
+// decoded removes content codings in reverse order of their application
+// (RFC 9110 §8.4).
+func (b *builtins) decoded(req *Request, resp *Response) (*Response, error) {
 	names := header.SplitList(strings.ToLower(resp.Header.Joined("Content-Encoding")))
 	names = slices.DeleteFunc(names, func(c string) bool { return c == "identity" })
 	layers := make([]codings.Coding, 0, len(names))

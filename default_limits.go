@@ -40,13 +40,15 @@ func DropBody(on ...bool) Option { return dropBody.Set(switchedOn(on)) }
 
 // guard is phase Guard: it closes what an interceptor forgot before it sends
 // again, and caps the sends of a call.
-func (b *builtins) guard(ctx context.Context, req *Request, next Handler) (*Response, error) {
-	call := CallFrom(ctx)
-	call.closeOpen()
-	if limit := b.maxSends.For(req); int(call.root().passes.Add(1)) > limit {
-		return nil, opError(engine.OpSend, fmt.Errorf("%w: the limit is %d (see godwit.MaxSends)", ErrTooManySends, limit))
+func (b *builtins) guard(next Handler) Handler {
+	return func(ctx context.Context, req *Request) (*Response, error) {
+		call := CallFrom(ctx)
+		call.closeOpen()
+		if limit := b.maxSends.For(req); int(call.root().passes.Add(1)) > limit {
+			return nil, opError(engine.OpSend, fmt.Errorf("%w: the limit is %d (see godwit.MaxSends)", ErrTooManySends, limit))
+		}
+		return next(ctx, req)
 	}
-	return next(ctx, req)
 }
 
 // ignoresBody reports whether the caller has no use for the body: a typed call of
@@ -61,27 +63,29 @@ func (b *builtins) ignoresBody(req *Request, resp *Response) bool {
 
 // save is the innermost of the Call pipeline: the response of a buffered call is
 // read into memory, or its body dropped.
-func (b *builtins) save(ctx context.Context, req *Request, next Handler) (*Response, error) {
-	resp, err := next(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	call := CallFrom(ctx)
-	resp.adopt(call, req)
-	if b.dropBody.For(req) || b.ignoresBody(req, resp) {
-		resp.Discard()
-		resp.setSaved(nil)
-		return resp, nil
-	}
-	if call.mode != buffered {
-		return resp, nil
-	}
-	if err := resp.Save(); err != nil {
-		emit(ctx, req, ReceiveFailed{call, err})
-		if !resp.Status.IsSuccess() && b.wantsSuccess(req) {
-			return nil, statusError(resp, err) // the status tells more than its broken body
+func (b *builtins) save(next Handler) Handler {
+	return func(ctx context.Context, req *Request) (*Response, error) {
+		resp, err := next(ctx, req)
+		if err != nil {
+			return nil, err
 		}
-		return nil, err
+		call := CallFrom(ctx)
+		resp.adopt(call, req)
+		if b.dropBody.For(req) || b.ignoresBody(req, resp) {
+			resp.Discard()
+			resp.setSaved(nil)
+			return resp, nil
+		}
+		if call.mode != buffered {
+			return resp, nil
+		}
+		if err := resp.Save(); err != nil {
+			emit(ctx, req, ReceiveFailed{call, err})
+			if !resp.Status.IsSuccess() && b.wantsSuccess(req) {
+				return nil, statusError(resp, err) // the status tells more than its broken body
+			}
+			return nil, err
+		}
+		return resp, nil
 	}
-	return resp, nil
 }

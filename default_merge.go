@@ -11,41 +11,45 @@ import (
 
 // lifecycle is the outermost of the Call pipeline: it raises Created and shows
 // the final response to the validators.
-func (b *builtins) lifecycle(ctx context.Context, req *Request, next Handler) (*Response, error) {
-	call := CallFrom(ctx)
-	emit(ctx, req, Created{call, req})
-	resp, err := next(ctx, req)
-	if err != nil {
-		return resp, err
+func (b *builtins) lifecycle(next Handler) Handler {
+	return func(ctx context.Context, req *Request) (*Response, error) {
+		call := CallFrom(ctx)
+		emit(ctx, req, Created{call, req})
+		resp, err := next(ctx, req)
+		if err != nil {
+			return resp, err
+		}
+		if err := b.validate(ctx, req, resp); err != nil {
+			resp.Close()
+			return nil, err
+		}
+		return resp, nil
 	}
-	if err := b.validate(ctx, req, resp); err != nil {
-		resp.Close()
-		return nil, err
-	}
-	return resp, nil
 }
 
 // merge adds the client's defaults to the request and what every request has:
 // an absolute URL, User-Agent, Accept, Accept-Encoding.
-func (b *builtins) merge(ctx context.Context, req *Request, next Handler) (*Response, error) {
-	if req.Method == "" {
-		req.Method, req.method = "GET", "GET"
+func (b *builtins) merge(next Handler) Handler {
+	return func(ctx context.Context, req *Request) (*Response, error) {
+		if req.Method == "" {
+			req.Method, req.method = "GET", "GET"
+		}
+		d := b.defaults
+		if err := req.resolve(d); err != nil {
+			return nil, err
+		}
+		if req.Header.Len() == 0 && b.isPlain(req) {
+			req.Header = b.plain.View()
+			req.encodings = b.plainEncodings
+		} else {
+			b.mergeFields(CallFrom(ctx).client, req)
+		}
+		if d.Attributes.Len() > 0 {
+			req.Attributes.Merge(&d.Attributes)
+			CallFrom(ctx).attrs.Replace(req.Attributes)
+		}
+		return next(ctx, req)
 	}
-	d := b.defaults
-	if err := req.resolve(d); err != nil {
-		return nil, err
-	}
-	if req.Header.Len() == 0 && b.isPlain(req) {
-		req.Header = b.plain.View()
-		req.encodings = b.plainEncodings
-	} else {
-		b.mergeFields(CallFrom(ctx).client, req)
-	}
-	if d.Attributes.Len() > 0 {
-		req.Attributes.Merge(&d.Attributes)
-		CallFrom(ctx).attrs.Replace(req.Attributes)
-	}
-	return next(ctx, req)
 }
 
 // isPlain reports whether a request without fields gets just those that the

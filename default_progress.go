@@ -39,16 +39,18 @@ func (b *builtins) countUpload(req *Request) {
 }
 
 // layers is phase Body: it strips a byte order mark and counts what is left.
-func (b *builtins) layers(ctx context.Context, req *Request, next Handler) (*Response, error) {
-	resp, err := next(ctx, req)
-	if err != nil || resp.upgraded != nil {
-		return resp, err
+func (b *builtins) layers(next Handler) Handler {
+	return func(ctx context.Context, req *Request) (*Response, error) {
+		resp, err := next(ctx, req)
+		if err != nil || resp.upgraded != nil {
+			return resp, err
+		}
+		b.stripBOM(req, resp)
+		if f := b.onDownload.For(req); f != nil {
+			countDownload(req, resp, f)
+		}
+		return resp, nil
 	}
-	b.stripBOM(req, resp)
-	if f := b.onDownload.For(req); f != nil {
-		countDownload(req, resp, f)
-	}
-	return resp, nil
 }
 
 func countDownload(req *Request, resp *Response, f ProgressFunc) {

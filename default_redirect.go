@@ -32,44 +32,52 @@ func MaxRedirects(n int) Option { return maxRedirects.Set(n) }
 func AllowHTTPSDowngrade(allow bool) Option { return allowDowngrade.Set(allow) }
 
 // redirect is phase Follow: redirects by RFC 9110 §15.4.
-func (b *builtins) redirect(ctx context.Context, req *Request, next Handler) (*Response, error) {
-	call, first := CallFrom(ctx), req
-	call.setOrigin(req.URL)
-	if !b.follow.For(req) {
-		return next(ctx, req)
+func (b *builtins) redirect(next Handler) Handler {
+	return func(ctx context.Context, req *Request) (*Response, error) {
+		call, first := CallFrom(ctx), req
+		call.setOrigin(req.URL)
+		if !b.follow.For(req) {
+			return next(ctx, req)
+		}
+		for n := 0; ; n++ {
+			resp, err := next(ctx, req)
+			if err != nil || !redirects(resp.Status) || resp.upgraded != nil {
+				return resp, err
+			}
+			to, err := b.hop(ctx, req, resp, n)
+			if err != nil {
+				resp.Discard()
+				return nil, err
+			}
+			if to == nil {
+				return resp, nil
+			}
+			returnCookies(first, to)
+			emit(ctx, req, Redirected{call, resp, to})
+			call.note(Hop{req.Method, withoutUser(req.URL).String(), resp.Status, resp.Header})
+			resp.Discard()
+			req = to
+		}
 	}
-	for n := 0; ; n++ {
-		resp, err := next(ctx, req)
-		if err != nil || !redirects(resp.Status) || resp.upgraded != nil {
-			return resp, err
-		}
-		target, err := location(req.URL, resp)
-		if err != nil {
-			resp.Discard()
-			return nil, err
-		}
-		if target == nil || req.URL.Scheme == "https" && target.Scheme == "http" && !b.downgrade.For(req) {
-			return resp, nil
-		}
-		if limit := b.maxRedirects.For(req); n >= limit {
-			resp.Discard()
-			return nil, opError(engine.OpReceive, fmt.Errorf("%w: the limit is %d (see godwit.MaxRedirects); the next is to %s", ErrTooManyRedirects, limit, withoutUser(target)))
-		}
-		if call.SendsLeft(req) == 0 {
-			resp.Discard()
-			return nil, opError(engine.OpReceive, fmt.Errorf("%w: %w: the limit is %d (see godwit.MaxSends); the next is to %s", ErrTooManyRedirects, ErrTooManySends, b.maxSends.For(req), withoutUser(target)))
-		}
-		to, err := follow(req, resp.Status, target)
-		if err != nil {
-			resp.Discard()
-			return nil, err
-		}
-		returnCookies(first, to)
-		emit(ctx, req, Redirected{call, resp, to})
-		call.note(Hop{req.Method, withoutUser(req.URL).String(), resp.Status, resp.Header})
-		resp.Discard()
-		req = to
+}
+
+// hop returns the request for where resp leads to, the nth of the call from 0;
+// nil if resp is not to be followed.
+func (b *builtins) hop(ctx context.Context, req *Request, resp *Response, n int) (*Request, error) {
+	target, err := location(req.URL, resp)
+	if err != nil {
+		return nil, err
 	}
+	if target == nil || req.URL.Scheme == "https" && target.Scheme == "http" && !b.downgrade.For(req) {
+		return nil, nil
+	}
+	if limit := b.maxRedirects.For(req); n >= limit {
+		return nil, opError(engine.OpReceive, fmt.Errorf("%w: the limit is %d (see godwit.MaxRedirects); the next is to %s", ErrTooManyRedirects, limit, withoutUser(target)))
+	}
+	if CallFrom(ctx).SendsLeft(req) == 0 {
+		return nil, opError(engine.OpReceive, fmt.Errorf("%w: %w: the limit is %d (see godwit.MaxSends); the next is to %s", ErrTooManyRedirects, ErrTooManySends, b.maxSends.For(req), withoutUser(target)))
+	}
+	return follow(req, resp.Status, target)
 }
 
 func redirects(s Status) bool {

@@ -15,34 +15,52 @@ import (
 )
 
 // transform is phase TransformDefault: it makes content of what no plugin has.
-func (b *builtins) transform(ctx context.Context, req *Request, next Handler) (*Response, error) {
-	b.defaultContentType(req)
-	c, err := b.contentOf(CallFrom(ctx).client, req)
-	if err != nil {
-		return nil, err
-	}
-	if source, ok := c.(*urlContent); ok {
-		fetched, stream, err := source.fetch(ctx)
+func (b *builtins) transform(next Handler) Handler {
+	return func(ctx context.Context, req *Request) (*Response, error) {
+		b.defaultContentType(req)
+		c, err := b.contentOf(CallFrom(ctx).client, req)
 		if err != nil {
 			return nil, err
 		}
-		c = fetched
-		if stream != nil {
-			defer stream.leave()
-			if !engine.Limited(b.pool.For(req)) && CallFrom(ctx).client.Supports(engine.PoolTimeout) {
-				req.With(PoolTimeout(sourcePatience))
-			}
+		if source, ok := c.(*urlContent); ok {
+			return b.sendFetched(ctx, req, source, next)
+		}
+		if err := b.setContent(req, c); err != nil {
+			return nil, err
+		}
+		return next(ctx, req)
+	}
+}
+
+// sendFetched is transform for what has to be fetched first.
+func (b *builtins) sendFetched(ctx context.Context, req *Request, source *urlContent, next Handler) (*Response, error) {
+	c, stream, err := source.fetch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if stream != nil {
+		defer stream.leave()
+		if !engine.Limited(b.pool.For(req)) && CallFrom(ctx).client.Supports(engine.PoolTimeout) {
+			req.With(PoolTimeout(sourcePatience))
 		}
 	}
+	if err := b.setContent(req, c); err != nil {
+		return nil, err
+	}
+	return next(ctx, req)
+}
+
+// setContent makes c the request's body.
+func (b *builtins) setContent(req *Request, c content.Content) error {
 	req.Body = nil
 	if c != nil {
 		req.Body = c
 		if err := setContentType(req, c.ContentType()); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	b.countUpload(req) // as given by the caller, whatever compression makes of it
-	return next(ctx, req)
+	return nil
 }
 
 // setContentType moves the content's type into the header; a type given there by

@@ -90,12 +90,12 @@ func (s *Scope) AttemptTimeout(d time.Duration) {
 
 // Intercept adds an interceptor to a phase of the Send pipeline.
 func (s *Scope) Intercept(at SendPhase, f Interceptor) {
-	s.note(s.send.Intercept(at, s.name, whole(f, string(at), s.name)))
+	s.note(s.send.Wrap(at, s.name, whole(f, string(at), s.name)))
 }
 
 // InterceptCall adds an interceptor to a phase of the Call pipeline.
 func (s *Scope) InterceptCall(at CallPhase, f Interceptor) {
-	s.note(s.call.Intercept(at, s.name, whole(f, string(at), s.name)))
+	s.note(s.call.Wrap(at, s.name, whole(f, string(at), s.name)))
 }
 
 // InterceptDecode adds an interceptor to a phase of the Decode pipeline.
@@ -212,24 +212,29 @@ func Listen[E any](s *Scope, listener func(ctx context.Context, event E)) {
 	s.client.listeners = append(s.client.listeners, listener)
 }
 
+// layer is a step of the Call or Send pipeline.
+type layer = pipeline.Layer[*Request, *Response]
+
 // whole makes an error of what an interceptor owes: a request for the next one, a
 // response or an error for the one before.
-func whole(f Interceptor, phase, name string) Interceptor {
-	if f == nil || name == builtinName {
-		return f // nil is refused where it is installed
+func whole(f Interceptor, phase, name string) layer {
+	if f == nil {
+		return nil // refused where it is installed
 	}
 	if name != "" {
 		phase += " [" + name + "]"
 	}
-	return func(ctx context.Context, req *Request, next Handler) (*Response, error) {
-		if req == nil {
-			return nil, fmt.Errorf("the interceptor before %s went on with a nil request", phase)
+	return func(next Handler) Handler {
+		return func(ctx context.Context, req *Request) (*Response, error) {
+			if req == nil {
+				return nil, fmt.Errorf("the interceptor before %s went on with a nil request", phase)
+			}
+			resp, err := f(ctx, req, next)
+			if resp == nil && err == nil {
+				err = fmt.Errorf("the interceptor in %s returned neither a response nor an error", phase)
+			}
+			return resp, err
 		}
-		resp, err := f(ctx, req, next)
-		if resp == nil && err == nil {
-			err = fmt.Errorf("the interceptor in %s returned neither a response nor an error", phase)
-		}
-		return resp, err
 	}
 }
 

@@ -19,6 +19,10 @@ type Handler[In, Out any] func(ctx context.Context, in In) (Out, error)
 // comes out, call next several times, or not at all.
 type Interceptor[In, Out any] func(ctx context.Context, in In, next Handler[In, Out]) (Out, error)
 
+// Layer builds the Handler that stands around next: what an Interceptor is once
+// it is bound, and one call less. It runs once, when the pipeline is composed.
+type Layer[In, Out any] func(next Handler[In, Out]) Handler[In, Out]
+
 // Pipeline is a list of phases, outermost first, each with interceptors. P is
 // the string type of its phase names, so that the phases of one pipeline do not
 // fit another. A Pipeline is not safe for concurrent use; what Then returns is.
@@ -41,7 +45,7 @@ type place[P ~string] struct {
 
 type step[In, Out any] struct {
 	name string // "" = the user's own, after all named ones
-	f    Interceptor[In, Out]
+	wrap Layer[In, Out]
 }
 
 // New returns a pipeline with the given phases, outermost first. It panics if a
@@ -102,6 +106,16 @@ func (p *Pipeline[P, In, Out]) insert(name P, at place[P]) error {
 // order of their names, so that the order of adding does not matter; then the
 // unnamed ones run in the order of adding.
 func (p *Pipeline[P, In, Out]) Intercept(at P, name string, f Interceptor[In, Out]) error {
+	if f == nil {
+		return p.Wrap(at, name, nil)
+	}
+	return p.Wrap(at, name, func(next Handler[In, Out]) Handler[In, Out] {
+		return func(ctx context.Context, in In) (Out, error) { return f(ctx, in, next) }
+	})
+}
+
+// Wrap is [Pipeline.Intercept] for a Layer.
+func (p *Pipeline[P, In, Out]) Wrap(at P, name string, l Layer[In, Out]) error {
 	if p.frozen {
 		return fmt.Errorf("pipeline: interceptor %q comes too late: the pipeline is built", name)
 	}
@@ -109,10 +123,10 @@ func (p *Pipeline[P, In, Out]) Intercept(at P, name string, f Interceptor[In, Ou
 	if i < 0 {
 		return fmt.Errorf("pipeline: interceptor %q wants phase %q; there are: %s", name, at, p.names())
 	}
-	if f == nil {
+	if l == nil {
 		return fmt.Errorf("pipeline: interceptor %q in phase %q is nil", name, at)
 	}
-	p.phases[i].steps = append(p.phases[i].steps, step[In, Out]{name, f})
+	p.phases[i].steps = append(p.phases[i].steps, step[In, Out]{name, l})
 	return nil
 }
 
@@ -126,14 +140,10 @@ func (p *Pipeline[P, In, Out]) Then(terminal Handler[In, Out], without ...P) Han
 			continue
 		}
 		for _, s := range slices.Backward(ph.ordered()) {
-			h = bind(s.f, h)
+			h = s.wrap(h)
 		}
 	}
 	return h
-}
-
-func bind[In, Out any](f Interceptor[In, Out], next Handler[In, Out]) Handler[In, Out] {
-	return func(ctx context.Context, in In) (Out, error) { return f(ctx, in, next) }
 }
 
 // String prints the phases and their interceptors in running order:

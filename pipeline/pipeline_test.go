@@ -116,6 +116,7 @@ func TestErrors(t *testing.T) {
 	}{
 		{"unknown phase", p.Intercept("X", "mine", mark("x")), []string{`"mine"`, `"X"`, "A, B"}},
 		{"nil interceptor", p.Intercept("A", "mine", nil), []string{`"mine"`, "nil"}},
+		{"nil layer", p.Wrap("A", "mine", nil), []string{`"mine"`, "nil"}},
 		{"unknown anchor", p.InsertAfter("X", "Y"), []string{`"X"`, `"Y"`, "A, B"}},
 		{"built-in name", p.InsertBefore("A", "B"), []string{`"B"`, "exists"}},
 	}
@@ -154,6 +155,21 @@ func TestPhaseNamedTwice(t *testing.T) {
 		}
 	}()
 	newLine("A", "B", "A")
+}
+
+// TestLayer: a layer stands where an interceptor would.
+func TestLayer(t *testing.T) {
+	p := newLine("A")
+	add(t, p, "A", "b", "b")
+	layer := func(next pipeline.Handler[string, string]) pipeline.Handler[string, string] {
+		return func(ctx context.Context, in string) (string, error) { return next(ctx, in+"layer>") }
+	}
+	if err := p.Wrap("A", "a", layer); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := p.Then(end)(t.Context(), ""); got != "layer>b>!<b" || err != nil || p.String() != "A[a b]" {
+		t.Errorf("%s ran %q, %v", p, got, err)
+	}
 }
 
 func TestInterceptorsMayStopAndRepeat(t *testing.T) {
