@@ -31,13 +31,13 @@ func (x *exchange) receive() error {
 // With until100 it returns on 100 Continue too, the response's Status then 0.
 func (x *exchange) nextHead(until100 bool) error {
 	x.scan.Limits = x.engine.limits
+	var head h1.Head
 	for range maxInformational {
 		raw, err := x.readHead()
 		if err != nil {
 			return err
 		}
-		head, err := h1.ParseHead(raw, x.engine.limits)
-		if err != nil {
+		if err := head.Parse(raw, x.engine.limits); err != nil {
 			return err
 		}
 		if head.Status >= 200 || head.Status == 101 {

@@ -32,30 +32,45 @@ func (h *Head) Proto() string {
 // ParseHead parses a head: the bytes up to the length that [Scanner.Scan]
 // returned. The result does not refer to b. The fields share one string and one
 // slice, which has no room to spare.
-func ParseHead(b []byte, limits Limits) (Head, error) {
+func ParseHead(b []byte, limits Limits) (h Head, err error) {
+	err = h.Parse(b, limits)
+	return h, err
+}
+
+// Parse is [ParseHead] in place, for stacks on which a few hundred bytes count.
+// After an error h is blank.
+func (h *Head) Parse(b []byte, limits Limits) error {
+	*h = Head{facts: noFacts()}
+	err := h.parse(b, limits)
+	if err != nil {
+		*h = Head{}
+	}
+	return err
+}
+
+func (h *Head) parse(b []byte, limits Limits) error {
 	text := string(b)
 	if limits.Lenient {
 		text = strings.TrimLeft(text, "\r\n")
 	}
 	line, rest, err := cutLine(text, limits)
 	if err != nil {
-		return Head{}, err
+		return err
 	}
-	h := Head{facts: noFacts()}
 	if err := h.parseStatusLine(line, limits); err != nil {
-		return Head{}, err
+		return err
 	}
 	// The blank line at the end is not a field.
 	fields := make([]header.Field, 0, max(bytes.Count(b[len(b)-len(rest):], []byte{'\n'})-1, 0))
 	fields, err = parseFields(fields, rest, limits)
 	if err != nil {
-		return Head{}, err
+		return err
 	}
 	for _, f := range fields {
 		h.note(f)
 	}
 	h.Header = header.Of(fields)
-	return h, nil
+	return nil
 }
 
 // cutLine splits text after its first line and checks the line end.
