@@ -25,9 +25,10 @@ const (
 	// it is found at once.
 	few, many = 128, 4096
 	// patience is how many contexts are pushed out of their places while one of
-	// them is looked out for. If it comes often in that time, the places are too
-	// few; with contexts that are done with after a call or two, it never does.
+	// them is looked out for. If it comes back so many times as returns says, the
+	// places are too few; one that is done with after a call or two does not.
 	patience = 1 << 14
+	returns  = 4
 )
 
 // Watcher counts how often contexts come, and keeps watching those that come
@@ -59,7 +60,7 @@ func (t *table) crowded(hash, pushed uint64) bool {
 		return false
 	}
 	if t.awaited.Load() == hash {
-		return t.came.Add(1) >= often
+		return t.came.Add(1) >= returns
 	}
 	if t.pushed.Add(1)%patience == 1 {
 		t.awaited.Store(pushed)
