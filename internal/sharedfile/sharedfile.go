@@ -25,8 +25,26 @@ type File struct {
 	sure bool // a change since would show in info
 }
 
-// New returns a view of the file at path, which need not exist.
-func New(path string) *File { return &File{path: path} }
+// New returns a view of the file at path, which need not exist. A symbolic link
+// is followed now.
+func New(path string) *File { return &File{path: target(path)} }
+
+// target returns the path of what a symbolic link at path leads to, so that it
+// stays a link: what is renamed onto it would take its place. Processes that come
+// by different links share the lock, too.
+func target(path string) string {
+	for range 40 { // as many as Linux follows
+		to, err := os.Readlink(path)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Dir(path) + string(filepath.Separator) + to // uncleaned: ".." is the system's to follow
+		}
+		path = to
+	}
+	return path
+}
 
 // blur is how long two changes may bear the same time of modification.
 const blur = 100 * time.Millisecond

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -195,5 +196,62 @@ func TestProcesses(t *testing.T) {
 	c := newCounter(path)
 	if err := c.load(); err != nil || c.n != 300 {
 		t.Errorf("%d, %v", c.n, err)
+	}
+}
+
+// TestSymbolicLink: a link stays one, and what it leads to is replaced; it need not
+// exist yet.
+func TestSymbolicLink(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("to make symbolic links there takes a privilege")
+	}
+	dir := t.TempDir()
+	for _, sub := range []string{"a", "real/deep"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	target := filepath.Join(dir, "real", "jar.json")
+	for link, to := range map[string]string{
+		"absolute.json": target,
+		"a/up.json":     "../real/jar.json",
+		"twice.json":    "a/up.json",
+		"folder":        "real/deep",
+		"real/deep/up":  "../jar.json", // by folder/up: up from where the link is, not from its name
+	} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"absolute.json", "a/up.json", "twice.json", "folder/up", "real/jar.json"} {
+		link := filepath.Join(dir, name)
+		before, _ := os.Lstat(link)
+		f := sharedfile.New(link)
+		unlock, err := f.Lock(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Replace([]byte(name)); err != nil {
+			t.Error(err)
+		}
+		unlock()
+		after, err := os.Lstat(link)
+		if err != nil || before != nil && before.Mode().Type() != after.Mode().Type() {
+			t.Errorf("%s is %v now, %v", name, after.Mode(), err)
+		}
+		data, err := os.ReadFile(target)
+		if err != nil || string(data) != name {
+			t.Errorf("%s: the target has %s, %v", name, data, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "absolute.json.lock")); err == nil {
+		t.Error("the lock is beside the link")
+	}
+	loop := filepath.Join(dir, "loop")
+	if err := os.Symlink("loop", loop); err != nil {
+		t.Fatal(err)
+	}
+	if err := sharedfile.New(loop).Load(func([]byte) error { return nil }); err == nil {
+		t.Error("a link to itself was read")
 	}
 }

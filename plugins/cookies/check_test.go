@@ -3,7 +3,6 @@ package cookies_test
 import (
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -71,56 +70,5 @@ func TestFileIsChecked(t *testing.T) {
 	_, err := godwit.Get[string](t.Context(), c, "https://example.org/")
 	if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), `cookie "a" of "example.org"`) || len(eng.Requests()) != 0 {
 		t.Errorf("%v, %d requests", err, len(eng.Requests()))
-	}
-}
-
-// TestFileBehindLinks: a link stays one, and what it leads to holds the cookies;
-// it need not exist yet.
-func TestFileBehindLinks(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("to make symbolic links there takes a privilege")
-	}
-	dir := t.TempDir()
-	for _, sub := range []string{"a", "real/deep"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	target := filepath.Join(dir, "real", "jar.json")
-	for link, to := range map[string]string{
-		"absolute.json": target,
-		"a/up.json":     "../real/jar.json",
-		"twice.json":    "a/up.json",
-		"folder":        "real/deep",
-		"real/deep/up":  "../jar.json", // by folder/up: up from where the link is, not from its name
-	} {
-		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, name := range []string{"absolute.json", "a/up.json", "twice.json", "folder/up", "real/jar.json"} {
-		link := filepath.Join(dir, name)
-		before, _ := os.Lstat(link)
-		p := cookies.New(cookies.Config{Storage: &cookies.File{Path: link}})
-		set(t, p, "https://example.org/", name+"=1; Max-Age=1000")
-		after, err := os.Lstat(link)
-		if err != nil || before != nil && before.Mode().Type() != after.Mode().Type() {
-			t.Errorf("%s is %v now, %v", name, after.Mode(), err)
-		}
-		data, err := os.ReadFile(target)
-		if err != nil || !strings.Contains(string(data), name) {
-			t.Errorf("%s: the target has %s, %v", name, data, err)
-		}
-	}
-	if _, err := os.Stat(filepath.Join(dir, "absolute.json.lock")); err == nil {
-		t.Error("the lock is beside the link")
-	}
-	loop := filepath.Join(dir, "loop")
-	if err := os.Symlink("loop", loop); err != nil {
-		t.Fatal(err)
-	}
-	p := cookies.New(cookies.Config{Storage: &cookies.File{Path: loop}})
-	if _, err := p.All(t.Context()); err == nil {
-		t.Error("a link to itself was read")
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -115,7 +113,7 @@ func (f *File) load() error {
 		if f.Path == "" {
 			return fmt.Errorf("cookies.File has no Path")
 		}
-		f.shared, f.memory.Total = sharedfile.New(target(f.Path)), f.Total
+		f.shared, f.memory.Total = sharedfile.New(f.Path), f.Total
 	}
 	return f.shared.Load(func(data []byte) error {
 		d := document{Version: documentVersion}
@@ -153,23 +151,6 @@ func (f *File) load() error {
 		}
 		return nil
 	})
-}
-
-// target returns the path of what a symbolic link at path leads to, so that it
-// stays a link: what is renamed onto it would take its place. Processes that come
-// by different links share the lock, too.
-func target(path string) string {
-	for range 40 { // as many as Linux follows
-		to, err := os.Readlink(path)
-		if err != nil {
-			break
-		}
-		if !filepath.IsAbs(to) {
-			to = filepath.Dir(path) + string(filepath.Separator) + to // uncleaned: ".." is the system's to follow
-		}
-		path = to
-	}
-	return path
 }
 
 func (f *File) save() error {
