@@ -34,8 +34,8 @@ func AllowHTTPSDowngrade(allow bool) Option { return allowDowngrade.Set(allow) }
 // redirect is phase Follow: redirects by RFC 9110 §15.4.
 func (b *builtins) redirect(next Handler) Handler {
 	return func(ctx context.Context, req *Request) (*Response, error) {
-		call, first := CallFrom(ctx), req
-		call.setOrigin(req.URL)
+		first := req
+		CallFrom(ctx).setOrigin(req.URL)
 		if !b.follow.For(req) {
 			return next(ctx, req)
 		}
@@ -44,7 +44,7 @@ func (b *builtins) redirect(next Handler) Handler {
 			if err != nil || !redirects(resp.Status) || resp.upgraded != nil {
 				return resp, err
 			}
-			to, err := b.hop(ctx, req, resp, n)
+			to, err := b.hop(ctx, first, req, resp, n)
 			if err != nil {
 				resp.Discard()
 				return nil, err
@@ -52,9 +52,6 @@ func (b *builtins) redirect(next Handler) Handler {
 			if to == nil {
 				return resp, nil
 			}
-			returnCookies(first, to)
-			emit(ctx, req, Redirected{call, resp, to})
-			call.note(Hop{req.Method, withoutUser(req.URL).String(), resp.Status, resp.Header})
 			resp.Discard()
 			req = to
 		}
@@ -63,7 +60,8 @@ func (b *builtins) redirect(next Handler) Handler {
 
 // hop returns the request for where resp leads to, the nth of the call from 0;
 // nil if resp is not to be followed.
-func (b *builtins) hop(ctx context.Context, req *Request, resp *Response, n int) (*Request, error) {
+func (b *builtins) hop(ctx context.Context, first, req *Request, resp *Response, n int) (*Request, error) {
+	call := CallFrom(ctx)
 	target, err := location(req.URL, resp)
 	if err != nil {
 		return nil, err
@@ -74,10 +72,17 @@ func (b *builtins) hop(ctx context.Context, req *Request, resp *Response, n int)
 	if limit := b.maxRedirects.For(req); n >= limit {
 		return nil, opError(engine.OpReceive, fmt.Errorf("%w: the limit is %d (see godwit.MaxRedirects); the next is to %s", ErrTooManyRedirects, limit, withoutUser(target)))
 	}
-	if CallFrom(ctx).SendsLeft(req) == 0 {
+	if call.SendsLeft(req) == 0 {
 		return nil, opError(engine.OpReceive, fmt.Errorf("%w: %w: the limit is %d (see godwit.MaxSends); the next is to %s", ErrTooManyRedirects, ErrTooManySends, b.maxSends.For(req), withoutUser(target)))
 	}
-	return follow(req, resp.Status, target)
+	to, err := follow(req, resp.Status, target)
+	if err != nil {
+		return nil, err
+	}
+	returnCookies(first, to)
+	emit(ctx, req, Redirected{call, resp, to})
+	call.note(Hop{req.Method, withoutUser(req.URL).String(), resp.Status, resp.Header})
+	return to, nil
 }
 
 func redirects(s Status) bool {

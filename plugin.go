@@ -224,14 +224,16 @@ func whole(f Interceptor, phase, name string) layer {
 	if name != "" {
 		phase += " [" + name + "]"
 	}
+	noRequest := "the interceptor before " + phase + " went on with a nil request"
+	noResponse := "the interceptor in " + phase + " returned neither a response nor an error"
 	return func(next Handler) Handler {
 		return func(ctx context.Context, req *Request) (*Response, error) {
 			if req == nil {
-				return nil, fmt.Errorf("the interceptor before %s went on with a nil request", phase)
+				return nil, errors.New(noRequest)
 			}
 			resp, err := f(ctx, req, next)
 			if resp == nil && err == nil {
-				err = fmt.Errorf("the interceptor in %s returned neither a response nor an error", phase)
+				return nil, errors.New(noResponse)
 			}
 			return resp, err
 		}

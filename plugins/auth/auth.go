@@ -123,19 +123,27 @@ type installed struct {
 }
 
 func (in *installed) serve(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
+	if s := in.pass(ctx, req); s != nil {
+		return s.run(ctx, next)
+	}
+	if in.hooked {
+		if _, left := passKey.Get(&req.Attributes); left { // the request is one of an earlier call
+			req = req.Clone()
+			passKey.Delete(&req.Attributes)
+		}
+	}
+	return next(ctx, req)
+}
+
+// pass returns what authenticates req; nil = nothing does.
+func (in *installed) pass(ctx context.Context, req *godwit.Request) *pass {
 	here := originOf(req.URL)
 	first := firstOrigin(ctx, req.URL, here)
 	s := &pass{installed: in, req: req}
 	if in.off.For(req) || ctx.Value(markKey{in.Plugin}) != nil || !s.activate(first, here) {
-		if in.hooked {
-			if _, left := passKey.Get(&req.Attributes); left { // the request is one of an earlier call
-				req = req.Clone()
-				passKey.Delete(&req.Attributes)
-			}
-		}
-		return next(ctx, req)
+		return nil
 	}
-	return s.run(ctx, next)
+	return s
 }
 
 // sign is for the authenticators that work on the final fields.

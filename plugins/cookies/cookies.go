@@ -127,23 +127,33 @@ var crossSite = attr.NewKey[bool]("cookies: cross-site")
 // hop marks requests that come from a redirect of another site.
 func (i *installed) hop(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
 	if hops := godwit.CallFrom(ctx).History(); len(hops) > 0 && !i.config.IgnoreSameSite {
-		site := i.site(originOf(req).host)
-		if slices.ContainsFunc(hops, func(h godwit.Hop) bool { return i.siteOfURL(h.URL) != site }) {
-			req = req.Clone()
-			crossSite.Set(&req.Attributes, true)
+		req = i.marked(req, hops)
+	}
+	return next(ctx, req)
+}
+
+func (i *installed) marked(req *godwit.Request, hops []godwit.Hop) *godwit.Request {
+	site := i.site(originOf(req).host)
+	if slices.ContainsFunc(hops, func(h godwit.Hop) bool { return i.siteOfURL(h.URL) != site }) {
+		req = req.Clone()
+		crossSite.Set(&req.Attributes, true)
+	}
+	return req
+}
+
+// send adds the kept cookies to those that the request has by hand.
+func (i *installed) send(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
+	if s := i.storage.For(req); s != nil {
+		var err error
+		if req, err = i.withKept(ctx, s, req); err != nil {
+			return nil, err
 		}
 	}
 	return next(ctx, req)
 }
 
-// send adds the kept cookies to those that the request has by hand.
-func (i *installed) send(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
-	s := i.storage.For(req)
-	if s == nil {
-		return next(ctx, req)
-	}
-	q := i.query(req)
-	kept, err := i.match(ctx, s, q)
+func (i *installed) withKept(ctx context.Context, s Storage, req *godwit.Request) (*godwit.Request, error) {
+	kept, err := i.match(ctx, s, i.query(req))
 	if err != nil {
 		if err = i.report(ctx, err); err != nil {
 			return nil, err
@@ -156,7 +166,7 @@ func (i *installed) send(ctx context.Context, req *godwit.Request, next godwit.H
 			req.Header.Set("Cookie", field)
 		}
 	}
-	return next(ctx, req)
+	return req, nil
 }
 
 // receive keeps what a real response sets: one from a cache does not come here.
@@ -165,6 +175,11 @@ func (i *installed) receive(ctx context.Context, req *godwit.Request, next godwi
 	if err != nil || !resp.Header.Has("Set-Cookie") {
 		return resp, err
 	}
+	return i.take(ctx, req, resp)
+}
+
+// take keeps the cookies of a response.
+func (i *installed) take(ctx context.Context, req *godwit.Request, resp *godwit.Response) (*godwit.Response, error) {
 	s := i.storage.For(req)
 	if s == nil || godwit.CallFrom(ctx).Stateless() {
 		return resp, nil

@@ -83,24 +83,30 @@ func (p *Plugin) wanted(list []string) (*asked, error) {
 
 // ask puts the plugin's own Accept-Encoding in the place of the client's.
 func (i *installed) ask(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
-	if req.Header.Get(acceptEncoding) != builtin {
-		return next(ctx, req)
+	if req.Header.Get(acceptEncoding) == builtin {
+		if err := i.setAccept(req); err != nil {
+			return nil, err
+		}
 	}
+	return next(ctx, req)
+}
+
+func (i *installed) setAccept(req *godwit.Request) error {
 	if hand, _ := byHand.Get(&req.Attributes); hand {
-		return next(ctx, req)
+		return nil
 	}
 	a := i.usual
 	if own, ok := i.accept.ForRequest(req); ok {
 		var err error
 		if a, err = i.plugin.wanted(own); err != nil {
-			return nil, buildError(err)
+			return buildError(err)
 		}
 	}
 	if a.field == "" {
 		req.Header.Del(acceptEncoding)
-		return next(ctx, req)
+		return nil
 	}
 	req.Header.Set(acceptEncoding, a.field)
 	askedFor.Set(&req.Attributes, a)
-	return next(ctx, req)
+	return nil
 }

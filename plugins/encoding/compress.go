@@ -21,24 +21,26 @@ const inMemory = 1 << 20
 
 // encode gives a request's body its content codings.
 func (i *installed) encode(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
-	names := i.compress.For(req)
+	if names := i.compress.For(req); len(names) > 0 {
+		if err := i.compressBody(req, names); err != nil {
+			return nil, buildError(err)
+		}
+	}
+	return next(ctx, req)
+}
+
+func (i *installed) compressBody(req *godwit.Request, names []string) error {
 	body := req.Content()
-	if len(names) == 0 || body == nil || !i.wants(req, body) {
-		return next(ctx, req)
+	if body == nil || !i.wants(req, body) {
+		return nil
 	}
 	codecs, err := i.plugin.encoders(names)
-	if err != nil {
-		return nil, buildError(err)
-	}
-	if len(codecs) == 0 {
-		return next(ctx, req)
+	if err != nil || len(codecs) == 0 {
+		return err
 	}
 	encoded, err := wrap(body, codecs)
-	if err != nil {
-		return nil, buildError(err)
-	}
-	if encoded == nil {
-		return next(ctx, req)
+	if err != nil || encoded == nil {
+		return err
 	}
 	req.Body = encoded
 	req.Header.Del("Content-Length")
@@ -47,7 +49,7 @@ func (i *installed) encode(ctx context.Context, req *godwit.Request, next godwit
 		applied = append(applied, c.Name)
 	}
 	req.Header.Set(contentEncoding, strings.Join(applied, ", "))
-	return next(ctx, req)
+	return nil
 }
 
 // encoders returns the codecs of a list of codings, without identity.

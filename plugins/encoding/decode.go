@@ -12,15 +12,19 @@ import (
 	"github.com/godwit-go/godwit/internal/codings"
 )
 
-// decode removes the content codings of a response, in reverse order of their
-// application (RFC 9110 §8.4), if all of them were asked for. An engine that
-// decodes by itself shows a header without Content-Encoding: nothing is left to
-// do then.
+// decode removes the content codings of a response. An engine that decodes by
+// itself shows a header without Content-Encoding: nothing is left to do then.
 func (i *installed) decode(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
 	resp, err := next(ctx, req)
 	if err != nil || !resp.Header.Has(contentEncoding) {
 		return resp, err
 	}
+	return i.decoded(req, resp)
+}
+
+// decoded removes content codings in reverse order of their application
+// (RFC 9110 §8.4), if all of them were asked for.
+func (i *installed) decoded(req *godwit.Request, resp *godwit.Response) (*godwit.Response, error) {
 	a, ok := askedFor.Get(&req.Attributes)
 	if !ok || req.Header.Get(acceptEncoding) != a.field || !hasBody(req, resp) {
 		return resp, nil

@@ -152,6 +152,8 @@ type loop struct {
 	decide func(*godwit.Request, *godwit.Response, error) bool
 	unsafe bool
 	next   godwit.Handler
+
+	first, modified *godwit.Request // the first attempt's; as Modify left it last
 }
 
 func (l *loop) run(ctx context.Context, req *godwit.Request) (*godwit.Response, error) {
@@ -160,39 +162,49 @@ func (l *loop) run(ctx context.Context, req *godwit.Request) (*godwit.Response, 
 		l.plugin.bucket.deposit()
 	}
 	req = l.prepare(call, req)
-	first, modified := req, req // modified is how Modify left it
+	l.first, l.modified = req, req
 	for n := 1; ; n++ {
 		resp, err := l.attempt(ctx, req)
 		if n > l.max || call.SendsLeft(req) == 0 || !l.again(ctx, req, resp, err) {
 			return resp, err
 		}
-		if !req.IsReplayable() {
-			if err == nil && call.Stateless() {
-				return resp, nil // the code on top has retries of its own, and knows nothing of ours
-			}
-			return nil, notReplayable(resp, err)
-		}
-		delay, ok := l.delay(ctx, n, resp)
-		if !ok || !l.plugin.bucket.withdraw() {
+		if req, resp, err = l.repetition(ctx, n, req, resp, err); req == nil {
 			return resp, err
 		}
-		again, modifyErr := l.modify(ctx, modified, n)
-		if modifyErr != nil {
-			if resp != nil {
-				resp.Discard()
-			}
-			return nil, modifyErr
-		}
-		modified, again = again, withoutSecrets(first, again)
-		godwit.Emit(ctx, godwit.Retried{Call: call, Request: again, Attempt: n + 1, Response: resp, Cause: err, Delay: delay})
-		if resp != nil {
-			resp.Discard() // a held response holds a connection
-		}
-		if err := wait(ctx, delay); err != nil {
-			return nil, err
-		}
-		req = again
 	}
+}
+
+// repetition waits and returns the request for repetition n, or nil and what the
+// call ends with.
+func (l *loop) repetition(ctx context.Context, n int, req *godwit.Request, resp *godwit.Response, err error) (*godwit.Request, *godwit.Response, error) {
+	call := godwit.CallFrom(ctx)
+	if !req.IsReplayable() {
+		if err == nil && call.Stateless() {
+			return nil, resp, nil // the code on top has retries of its own, and knows nothing of ours
+		}
+		return nil, nil, notReplayable(resp, err)
+	}
+	delay, ok := l.delay(ctx, n, resp)
+	if !ok || !l.plugin.bucket.withdraw() {
+		return nil, resp, err
+	}
+	modified, modifyErr := l.modify(ctx, l.modified, n)
+	if modifyErr != nil {
+		if resp != nil {
+			resp.Discard()
+		}
+		return nil, nil, modifyErr
+	}
+	l.modified = modified
+	again := withoutSecrets(l.first, modified)
+	godwit.Emit(ctx, godwit.Retried{Call: call, Request: again, Attempt: n + 1, Response: resp, Cause: err, Delay: delay})
+	if resp != nil {
+		resp.Discard() // a held response holds a connection
+	}
+	if err := wait(ctx, delay); err != nil {
+		return nil, nil, err
+	}
+	return again, nil, nil
 }
 
 const keyField = "Idempotency-Key"
