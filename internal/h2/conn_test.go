@@ -122,6 +122,25 @@ func TestWriteTimeout(t *testing.T) {
 	<-c.Done()
 }
 
+// TestNoOldNews: a stream does not hear what another one did not listen to.
+func TestNoOldNews(t *testing.T) {
+	client, server := net.Pipe()
+	defer server.Close()
+	c := h2.New(client, config())
+	defer c.Close()
+	go io.Copy(io.Discard, server)
+	for range 100 {
+		s := open(t, c)
+		select {
+		case <-s.Wake():
+			t.Fatal("news of a stream without an answer")
+		default:
+		}
+		s.Nudge()
+		s.Release()
+	}
+}
+
 // TestWindowGrows: where the path holds more than the window, the window is
 // raised, up to its limit.
 func TestWindowGrows(t *testing.T) {

@@ -341,6 +341,10 @@ func (s *Stream) Release() {
 		s.cur = nil
 	}
 	if wake != never {
+		select {
+		case <-wake: // news that nobody waited for: not for the next stream
+		default:
+		}
 		wakes.Put(wake)
 	}
 }
