@@ -28,11 +28,13 @@ import (
 // this package and applied by [Config].
 type Option func(*builder) error
 
-// builder collects what ends up in one VerifyConnection and one session cache.
+// builder collects what ends up in one VerifyConnection, one GetClientCertificate
+// and one session cache.
 type builder struct {
 	config  *tls.Config
-	roots   func() *x509.CertPool // of files that may change; nil = config.RootCAs
-	sources []func() uint64       // generations of client certificates that may change
+	given   int                        // of config.Certificates, those of base
+	clients []*files[*tls.Certificate] // client certificates that may change
+	roots   *files[*x509.CertPool]     // config.RootCAs and those in files that may change, or nil
 	pins    []pins
 	staple  stapleMode
 }
@@ -40,7 +42,8 @@ type builder struct {
 // Config returns a copy of base with opts applied; base may be nil and is not
 // changed. The order of options does not matter, but for the options that add to
 // something: those that replace it go first. A VerifyConnection of base's own is
-// kept and runs last. The first option that is wrong is the error.
+// kept and runs last, its GetClientCertificate is asked last. The error names an
+// option that is wrong; a nil one is passed over.
 //
 // The result may be used by several engines and clients. Nothing has to be
 // closed.
@@ -49,7 +52,11 @@ func Config(base *tls.Config, opts ...Option) (*tls.Config, error) {
 	if base != nil {
 		b.config = base.Clone()
 	}
+	b.given = len(b.config.Certificates)
 	for _, o := range opts {
+		if o == nil {
+			continue
+		}
 		if err := o(b); err != nil {
 			return nil, fmt.Errorf("certs: %w", err)
 		}
@@ -65,9 +72,24 @@ func (b *builder) finish() error {
 	if c.InsecureSkipVerify && (b.roots != nil || b.staple != stapleIgnored) {
 		return errors.New("InsecureSkipVerify leaves no verified chain; leave it out, or the reloaded roots and the check of stapled responses")
 	}
-	if b.roots != nil || len(b.pins) > 0 || b.staple != stapleIgnored {
+	var roots func() *x509.CertPool
+	if b.roots != nil {
+		fixed := c.RootCAs // only now it is known what the files add to
+		b.roots.read = func() (*x509.CertPool, error) {
+			pool := fixed.Clone()
+			return pool, addFiles(pool, b.roots.names)
+		}
+		if err := b.roots.first(); err != nil {
+			return err
+		}
+		roots = func() *x509.CertPool {
+			pool, _ := b.roots.current()
+			return pool
+		}
+	}
+	if roots != nil || len(b.pins) > 0 || b.staple != stapleIgnored {
 		v := &verifier{
-			roots: b.roots, pins: b.pins, staple: b.staple,
+			roots: roots, pins: b.pins, staple: b.staple,
 			serverName: c.ServerName, now: c.Time, next: c.VerifyConnection,
 		}
 		if v.now == nil {
@@ -76,12 +98,13 @@ func (b *builder) finish() error {
 		c.InsecureSkipVerify = c.InsecureSkipVerify || b.roots != nil // the verifier does it, with the roots of the day
 		c.VerifyConnection = v.verify
 	}
-	if len(b.sources) > 0 {
+	b.offer()
+	if len(b.clients) > 0 {
 		inner := c.ClientSessionCache
 		if inner == nil {
 			inner = tls.NewLRUClientSessionCache(0)
 		}
-		c.ClientSessionCache = &sessions{inner: inner, sources: b.sources}
+		c.ClientSessionCache = &sessions{inner: inner, clients: b.clients}
 	}
 	return nil
 }
@@ -155,12 +178,13 @@ func (v *verifier) chains(state *tls.ConnectionState) ([][]*x509.Certificate, er
 // client certificate, since a resumed session keeps the old identity.
 type sessions struct {
 	inner   tls.ClientSessionCache
-	sources []func() uint64
+	clients []*files[*tls.Certificate]
 }
 
 func (s *sessions) key(key string) string {
-	for _, generation := range s.sources {
-		key = fmt.Sprintf("%d/%s", generation(), key)
+	for _, f := range s.clients {
+		_, generation := f.current()
+		key = fmt.Sprintf("%d/%s", generation, key)
 	}
 	return key
 }

@@ -3,6 +3,7 @@ package certs_test
 import (
 	"bytes"
 	"crypto/tls"
+	"encoding/pem"
 	"errors"
 	"os"
 	"path/filepath"
@@ -20,6 +21,10 @@ func TestBadOptions(t *testing.T) {
 	cert, key := certPEM(leaf.Leaf), keyPEM(t, leaf.PrivateKey)
 	missing := filepath.Join(t.TempDir(), "missing.pem")
 	broken := file(t, []byte("-----BEGIN CERTIFICATE-----\nnonsense"))
+	encrypted := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")})
+	oldEncrypted := file(t, pem.EncodeToMemory(&pem.Block{
+		Type: "EC PRIVATE KEY", Bytes: []byte("x"), Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-128-CBC,00"},
+	}))
 	cases := []struct {
 		name string
 		opts []certs.Option
@@ -29,11 +34,15 @@ func TestBadOptions(t *testing.T) {
 		{"no key", []certs.Option{certs.ClientPEM(cert, cert)}, "client certificate"},
 		{"client file missing", []certs.Option{certs.ClientFiles(missing, missing)}, missing},
 		{"client file missing, reloaded", []certs.Option{certs.Reload{}.Client(missing, missing)}, missing},
+		{"encrypted key", []certs.Option{certs.ClientPEM(cert, encrypted)}, "openssl pkey"},
+		{"encrypted key, old form", []certs.Option{certs.ClientFiles(file(t, cert), oldEncrypted)}, oldEncrypted},
+		{"encrypted key, old form, reloaded", []certs.Option{certs.Reload{}.Client(file(t, cert), oldEncrypted)}, "the private key is encrypted"},
 		{"client file broken, reloaded", []certs.Option{certs.Reload{}.Client(broken, broken)}, broken},
 		{"PKCS12 file missing", []certs.Option{certs.ClientPKCS12File(missing, "")}, missing},
 		{"PKCS12 file broken", []certs.Option{certs.ClientPKCS12File(broken, "")}, broken},
 		{"no roots", []certs.Option{certs.Roots(key)}, "no certificate"},
 		{"broken roots", []certs.Option{certs.Roots(append(ca.pem(), "-----BEGIN CERTIFICATE-----\nnonsense"...))}, "cut short"},
+		{"broken roots first", []certs.Option{certs.Roots(append([]byte("-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n"), ca.pem()...))}, "broken"},
 		{"malformed roots", []certs.Option{certs.Roots([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))}, "roots"},
 		{"root file missing", []certs.Option{certs.RootFiles(missing)}, missing},
 		{"root file broken", []certs.Option{certs.MoreRootFiles(broken)}, broken},
@@ -41,6 +50,8 @@ func TestBadOptions(t *testing.T) {
 		{"no root files, reloaded", []certs.Option{certs.Reload{}.Roots()}, "no files"},
 		{"root file missing, reloaded", []certs.Option{certs.Reload{}.MoreRoots(missing)}, missing},
 		{"roots reloaded twice", []certs.Option{certs.Reload{}.Roots(file(t, ca.pem())), certs.Reload{}.Roots(file(t, ca.pem()))}, "two options"},
+		{"roots after reloaded ones", []certs.Option{certs.Reload{}.MoreRoots(file(t, ca.pem())), certs.Roots(ca.pem())}, "put it first"},
+		{"root files after reloaded ones", []certs.Option{certs.Reload{}.Roots(file(t, ca.pem())), certs.RootFiles(file(t, ca.pem()))}, "put it first"},
 		{"pin without prefix", []certs.Option{certs.Pin("a.test", "AAAA")}, `"sha256/"`},
 		{"pin too short", []certs.Option{certs.Pin("a.test", "sha256/AAAA")}, "32 bytes"},
 		{"pin no base64", []certs.Option{certs.Pin("a.test", "sha256/"+strings.Repeat("-", 44))}, "base64"},
@@ -48,6 +59,15 @@ func TestBadOptions(t *testing.T) {
 		{"pin of a strange pattern", []certs.Option{certs.Pin("a.*.test", otherPin)}, "neither"},
 		{"pin of an address", []certs.Option{certs.Pin("127.0.0.1", otherPin)}, "address"},
 		{"pin of an IPv6 address", []certs.Option{certs.Pin("[::1]", otherPin)}, "address"},
+		{"pin of an IPv6 address and port", []certs.Option{certs.Pin("[::1]:443", otherPin)}, "port"},
+		{"pin of a host and port", []certs.Option{certs.Pin("good.test:443", otherPin)}, "port"},
+		{"pin of a URL", []certs.Option{certs.Pin("https://good.test", otherPin)}, "scheme"},
+		{"pin of a path", []certs.Option{certs.Pin("good.test/", otherPin)}, "path"},
+		{"pin of a user", []certs.Option{certs.Pin("me@good.test", otherPin)}, "a name"},
+		{"pin of a space", []certs.Option{certs.Pin("good.test ", otherPin)}, "a name"},
+		{"pin of all below nothing", []certs.Option{certs.Pin("*.", otherPin)}, "a name"},
+		{"pin of no label", []certs.Option{certs.Pin("good..test", otherPin)}, "a name"},
+		{"pin of no international name", []certs.Option{certs.Pin("b\u2028.test", otherPin)}, "a name"},
 		{"host without pins", []certs.Option{certs.Pin("a.test")}, "no pins"},
 		{"version", []certs.Option{certs.MinVersion(3)}, "0x0003"},
 		{"key log", []certs.Option{certs.KeyLogFile(filepath.Join(missing, "log"))}, "key log"},
@@ -142,12 +162,15 @@ func TestPinForms(t *testing.T) {
 }
 
 func TestMoreRoots(t *testing.T) {
-	one, two, three := newAuthority(t), newAuthority(t), newAuthority(t)
+	one, two, three, ca := newAuthority(t), newAuthority(t), newAuthority(t), newAuthority(t)
 	for name, opts := range map[string][]certs.Option{
 		"text":     {certs.Roots(one.pem()), certs.MoreRoots(append(two.pem(), keyPEM(t, two.key)...))},
 		"files":    {certs.RootFiles(file(t, one.pem())), certs.MoreRootFiles(file(t, two.pem()))},
 		"one file": {certs.RootFiles(file(t, append(one.pem(), two.pem()...)))},
 		"reloaded": {certs.Roots(one.pem()), certs.Reload{}.MoreRoots(file(t, two.pem()))},
+		// What goes behind reloaded roots is added, too.
+		"text behind reloaded":  {certs.Reload{}.Roots(file(t, one.pem())), certs.MoreRoots(two.pem())},
+		"files behind reloaded": {certs.Roots(one.pem()), certs.Reload{}.MoreRoots(file(t, ca.pem())), nil, certs.MoreRootFiles(file(t, two.pem()))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config, err := certs.Config(nil, opts...)

@@ -11,6 +11,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
 )
 
 // pins are the pins of hosts that match a pattern.
@@ -25,22 +28,29 @@ type pins struct {
 // curl's form with two slashes is read too. Name at least two, one of them of a
 // key in reserve: who loses a single pinned key locks itself out.
 //
-// host is a name, "*.example.org" for the names one label below, or "*" for all
-// hosts, https proxies included. The pins of all options that match add up. A
-// host that nothing matches is not pinned. Names are those that TLS asks for:
-// Config.ServerName if it is set, else the URL's host. As crypto/tls does not
-// tell addresses, a host must not be one.
+// host is a name without scheme, port or path, "*.example.org" for the names one
+// label below, or "*" for all hosts, https proxies included; anything else is an
+// error. International names may be in either form (RFC 5890). The pins of all
+// options that match add up. A host that nothing matches is not pinned. Names are
+// those that TLS asks for: Config.ServerName if it is set, else the URL's host. As
+// crypto/tls does not tell addresses, a host must not be one.
 //
 // The chain is the verified one. With InsecureSkipVerify there is none, and only
 // the server's own key counts. Resumed sessions are checked like new ones.
 func Pin(host string, keys ...string) Option {
 	return func(b *builder) error {
-		p := pins{host: strings.ToLower(strings.TrimSuffix(host, "."))}
-		if p.host == "" || p.host != "*" && strings.Contains(strings.TrimPrefix(p.host, "*."), "*") {
-			return fmt.Errorf(`pin for host %q: it is neither a name, nor "*.name", nor "*"`, host)
-		}
-		if _, err := netip.ParseAddr(strings.Trim(p.host, "[]")); err == nil {
+		if _, err := netip.ParseAddr(strings.Trim(host, "[].")); err == nil {
 			return fmt.Errorf(`pin for host %q: an address cannot be pinned by itself, as crypto/tls does not tell it; use "*"`, host)
+		}
+		p := pins{host: host}
+		if name, below := strings.CutPrefix(host, "*."); host != "*" {
+			ascii, ok := hostName(name)
+			if !ok {
+				return fmt.Errorf(`pin for host %q: it is neither a name (without scheme, port or path), nor "*.name", nor "*"`, host)
+			}
+			if p.host = ascii; below {
+				p.host = "*." + ascii
+			}
 		}
 		if len(keys) == 0 {
 			return fmt.Errorf("pin for host %q: there are no pins", host)
@@ -104,7 +114,7 @@ func (e *PinError) Error() string {
 var errNoCertificate = errors.New("the server sent no certificate to compare with its pins")
 
 func checkPins(all []pins, state *tls.ConnectionState) error {
-	host := strings.ToLower(strings.TrimSuffix(state.ServerName, "."))
+	host, _ := hostName(state.ServerName) // else "", which "*" matches
 	var want [][sha256.Size]byte
 	for _, p := range all {
 		if p.matches(host) {
@@ -141,6 +151,25 @@ func chainKeys(state *tls.ConnectionState) []*x509.Certificate {
 		return state.PeerCertificates[:1]
 	}
 	return slices.Concat(state.VerifiedChains...)
+}
+
+// hostName returns a name as it is compared: in ASCII and lower case, without the
+// final dot. It reports false for what is no name.
+func hostName(name string) (string, bool) {
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		ascii, err := idna.Lookup.ToASCII(name)
+		if err != nil {
+			return "", false
+		}
+		name = ascii
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return "", false
+		}
+	}
+	return name, true
 }
 
 func (p *pins) matches(host string) bool {

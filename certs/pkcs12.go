@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/des"
 	"crypto/hmac"
 	"crypto/pbkdf2"
 	"crypto/sha1"
@@ -18,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 	"unicode/utf16"
 
 	"golang.org/x/crypto/pkcs12"
@@ -29,10 +31,10 @@ import (
 //	ContentInfo = data or encryptedData, each = SEQUENCE of SafeBag
 //	SafeBag = certificate | private key | encrypted private key | what is passed over
 //
-// x/crypto's package is frozen and knows the algorithms of the nineties only; it
-// reads those. What is written today, PBES2 (RFC 8018) with an HMAC of the SHA-2
-// family, is read here. Of PKCS#12's own key derivation the MAC needs one block,
-// so its adding of blocks is left out.
+// x/crypto's package is frozen and knows the algorithms of the nineties only; of
+// those it reads files with RC2, which Go has nowhere else. What is written today,
+// PBES2 (RFC 8018) with an HMAC of the SHA-2 family, and 3DES beside it are read
+// here.
 
 var (
 	oidData          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
@@ -40,7 +42,8 @@ var (
 	oidKeyBag        = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 1}
 	oidShroudedKey   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 2}
 	oidCertBag       = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 3}
-	oidOldPBE        = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 1} // and one more number
+	oid3DES          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 1, 3}
+	oidRC2           = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 1, 6}
 	oidPBES2         = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 13}
 	oidPBKDF2        = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 12}
 )
@@ -49,7 +52,7 @@ var (
 const maxIterations = 10_000_000
 
 var (
-	errOldPBE   = errors.New("an algorithm of PKCS#12's own")
+	errRC2      = errors.New("encrypted by RC2")
 	errPassword = errors.New("the password is wrong, or the file was changed")
 )
 
@@ -83,7 +86,7 @@ type safeBag struct {
 func decodePKCS12(data []byte, password string) (tls.Certificate, error) {
 	s := &safe{password: password}
 	err := s.decode(data)
-	if errors.Is(err, errOldPBE) {
+	if errors.Is(err, errRC2) {
 		*s = safe{password: password}
 		err = s.decodeOld(data)
 	}
@@ -96,11 +99,12 @@ func decodePKCS12(data []byte, password string) (tls.Certificate, error) {
 // safe collects what is in a file.
 type safe struct {
 	password string
+	secret   []byte // the password for PKCS#12's own key derivation, as the MAC has it
 	keys     []crypto.PrivateKey
 	certs    []*x509.Certificate
 }
 
-func (s *safe) decode(data []byte) error {
+func (s *safe) decode(data []byte) (err error) {
 	var p pfx
 	if err := unmarshal(data, &p); err != nil {
 		return fmt.Errorf("it is no PKCS#12 in DER: %w", err)
@@ -112,7 +116,7 @@ func (s *safe) decode(data []byte) error {
 	if err := unmarshal(p.AuthSafe.Content.Bytes, &content); err != nil {
 		return err
 	}
-	if err := p.MAC.verify(content, s.password); err != nil {
+	if s.secret, err = p.MAC.verify(content, s.password); err != nil {
 		return err
 	}
 	var parts []contentInfo
@@ -154,7 +158,7 @@ func (s *safe) open(part contentInfo) (plain []byte, err error) {
 		if err := unmarshal(part.Content.Bytes, &e); err != nil {
 			return nil, err
 		}
-		return decryptPBES2(e.Info.Algorithm, e.Info.Content, s.password)
+		return s.decrypt(e.Info.Algorithm, e.Info.Content)
 	}
 	return nil, fmt.Errorf("content of type %v is not supported", part.Type)
 }
@@ -182,7 +186,7 @@ func (s *safe) take(bag safeBag) error {
 			return err
 		}
 		var err error
-		if der, err = decryptPBES2(e.Algorithm, e.Data, s.password); err != nil {
+		if der, err = s.decrypt(e.Algorithm, e.Data); err != nil {
 			return err
 		}
 	case !bag.ID.Equal(oidKeyBag):
@@ -278,42 +282,72 @@ var digests = []digest{
 	{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 3}, asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 11}, sha512.New},
 }
 
-// verify checks the MAC of content (RFC 7292 §5.1, appendix B).
-func (m *macData) verify(content []byte, password string) error {
+// verify checks the MAC of content (RFC 7292 §5.1), and returns the password in the
+// form that it was made with: writers disagree about the empty one.
+func (m *macData) verify(content []byte, password string) (secret []byte, err error) {
 	if m.MAC.Algorithm.Algorithm == nil {
-		return errors.New("there is no MAC to check the password by")
+		return nil, errors.New("there is no MAC to check the password by")
 	}
 	for _, d := range digests {
 		if !m.MAC.Algorithm.Algorithm.Equal(d.plain) {
 			continue
 		}
 		if m.Iterations < 1 || m.Iterations > maxIterations {
-			return fmt.Errorf("%d iterations for the MAC", m.Iterations)
+			return nil, fmt.Errorf("%d iterations for the MAC", m.Iterations)
 		}
-		secret := bmpString(password)
-		if m.matches(d, content, secret) || password == "" && m.matches(d, content, nil) {
-			return nil
+		secret = bmpString(password)
+		switch {
+		case m.matches(d, content, secret):
+			return secret, nil
+		case password == "" && m.matches(d, content, nil):
+			return nil, nil
 		}
-		return errPassword
+		return nil, errPassword
 	}
-	return fmt.Errorf("the MAC's algorithm %v is not supported", m.MAC.Algorithm.Algorithm)
+	return nil, fmt.Errorf("the MAC's algorithm %v is not supported", m.MAC.Algorithm.Algorithm)
 }
 
 func (m *macData) matches(d digest, content, secret []byte) bool {
-	h := d.make()
-	v := h.BlockSize()
-	h.Write(bytes.Repeat([]byte{3}, v)) // the key is one for a MAC
-	h.Write(fill(m.Salt, v))
-	h.Write(fill(secret, v))
-	key := h.Sum(nil)
-	for range m.Iterations - 1 {
-		h.Reset()
-		h.Write(key)
-		key = h.Sum(key[:0])
-	}
-	mac := hmac.New(d.make, key)
+	mac := hmac.New(d.make, deriveOld(d.make(), forMAC, secret, m.Salt, m.Iterations, d.make().Size()))
 	mac.Write(content)
 	return hmac.Equal(mac.Sum(nil), m.MAC.Digest)
+}
+
+// What bytes are derived for (RFC 7292 appendix B.3).
+const (
+	forKey = 1
+	forIV  = 2
+	forMAC = 3
+)
+
+// deriveOld is PKCS#12's own derivation of size bytes (RFC 7292 appendix B.2).
+func deriveOld(h hash.Hash, purpose byte, secret, salt []byte, iterations, size int) (out []byte) {
+	v := h.BlockSize()
+	diversifier := bytes.Repeat([]byte{purpose}, v)
+	input := append(fill(salt, v), fill(secret, v)...)
+	for {
+		h.Reset()
+		h.Write(diversifier)
+		h.Write(input)
+		a := h.Sum(nil)
+		for range iterations - 1 {
+			h.Reset()
+			h.Write(a)
+			a = h.Sum(a[:0])
+		}
+		if out = append(out, a...); len(out) >= size {
+			return out[:size]
+		}
+		b := fill(a, v)
+		for block := range slices.Chunk(input, v) { // block += b + 1, as big numbers
+			carry := 1
+			for i := v - 1; i >= 0; i-- {
+				carry += int(block[i]) + int(b[i])
+				block[i] = byte(carry)
+				carry >>= 8
+			}
+		}
+	}
 }
 
 // fill repeats b up to the next multiple of size.
@@ -334,15 +368,40 @@ func bmpString(s string) []byte {
 	return append(b, 0, 0)
 }
 
-// decryptPBES2 implements RFC 8018 §6.2 with PBKDF2 and AES in CBC mode.
-func decryptPBES2(algorithm pkix.AlgorithmIdentifier, data []byte, password string) ([]byte, error) {
-	id := algorithm.Algorithm
-	if len(id) == len(oidOldPBE)+1 && id[:len(oidOldPBE)].Equal(oidOldPBE) {
-		return nil, errOldPBE
-	}
-	if !id.Equal(oidPBES2) {
+func (s *safe) decrypt(algorithm pkix.AlgorithmIdentifier, data []byte) ([]byte, error) {
+	switch id := algorithm.Algorithm; {
+	case id.Equal(oidPBES2):
+		return decryptPBES2(algorithm, data, s.password)
+	case id.Equal(oid3DES):
+		return decrypt3DES(algorithm, data, s.secret)
+	case id.Equal(oidRC2):
+		return nil, errRC2
+	default:
 		return nil, fmt.Errorf("encryption %v is not supported", id)
 	}
+}
+
+// decrypt3DES implements PBE with SHA-1 and 3DES (RFC 7292 appendix C).
+func decrypt3DES(algorithm pkix.AlgorithmIdentifier, data, secret []byte) ([]byte, error) {
+	var p struct {
+		Salt       []byte
+		Iterations int
+	}
+	if err := unmarshal(algorithm.Parameters.FullBytes, &p); err != nil {
+		return nil, err
+	}
+	if p.Iterations < 1 || p.Iterations > maxIterations {
+		return nil, fmt.Errorf("%d iterations for the key", p.Iterations)
+	}
+	block, err := des.NewTripleDESCipher(deriveOld(sha1.New(), forKey, secret, p.Salt, p.Iterations, 24))
+	if err != nil {
+		return nil, err
+	}
+	return decryptCBC(block, deriveOld(sha1.New(), forIV, secret, p.Salt, p.Iterations, des.BlockSize), data)
+}
+
+// decryptPBES2 implements RFC 8018 §6.2 with PBKDF2 and AES in CBC mode.
+func decryptPBES2(algorithm pkix.AlgorithmIdentifier, data []byte, password string) ([]byte, error) {
 	var scheme struct{ KDF, Cipher pkix.AlgorithmIdentifier }
 	if err := unmarshal(algorithm.Parameters.FullBytes, &scheme); err != nil {
 		return nil, err
@@ -360,17 +419,22 @@ func decryptPBES2(algorithm pkix.AlgorithmIdentifier, data []byte, password stri
 	if err := unmarshal(scheme.Cipher.Parameters.FullBytes, &iv); err != nil {
 		return nil, err
 	}
-	if len(iv) != aes.BlockSize || len(data) == 0 || len(data)%aes.BlockSize != 0 {
-		return nil, errors.New("the encrypted data are not whole blocks")
-	}
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, err
 	}
+	return decryptCBC(block, iv, data)
+}
+
+func decryptCBC(block cipher.Block, iv, data []byte) ([]byte, error) {
+	size := block.BlockSize()
+	if len(iv) != size || len(data) == 0 || len(data)%size != 0 {
+		return nil, errors.New("the encrypted data are not whole blocks")
+	}
 	plain := make([]byte, len(data))
 	cipher.NewCBCDecrypter(block, iv).CryptBlocks(plain, data)
 	padding := int(plain[len(plain)-1])
-	if padding < 1 || padding > aes.BlockSize || !bytes.Equal(plain[len(plain)-padding:], bytes.Repeat([]byte{byte(padding)}, padding)) {
+	if padding < 1 || padding > size || !bytes.Equal(plain[len(plain)-padding:], bytes.Repeat([]byte{byte(padding)}, padding)) {
 		return nil, errPassword
 	}
 	return plain[:len(plain)-padding], nil

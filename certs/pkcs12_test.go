@@ -20,12 +20,17 @@ func TestPKCS12(t *testing.T) {
 		{"modern.p12", "secret", 2, ""}, // AES-256, SHA-256
 		{"mixed.p12", "secret", 2, ""},  // AES-128 and AES-192, SHA-512
 		{"legacy.p12", "secret", 2, ""}, // RC2 with 40 bits, 3DES, SHA-1
-		{"3des.p12", "secret", 2, ""},   // the same with an RSA key
-		{"plain.p12", "secret", 2, ""},  // not encrypted
+		{"3des.p12", "secret", 2, ""},   // 3DES, SHA-1 and an RSA key
+		{"3des-sha256.p12", "secret", 2, ""},
+		{"3des-ed25519.p12", "pässwört€", 2, ""},
+		{"3des-empty.p12", "", 2, ""},
+		{"descert.p12", "secret", 2, ""}, // certificates in 3DES, the key in AES, SHA-256
+		{"plain.p12", "secret", 2, ""},   // not encrypted
 		{"unicode.p12", "pässwört€", 2, ""},
 		{"empty.p12", "", 1, ""},
 		{"modern.p12", "wrong", 0, "password is wrong"},
 		{"legacy.p12", "wrong", 0, "password is wrong"},
+		{"3des-sha256.p12", "wrong", 0, "password is wrong"},
 		{"plain.p12", "wrong", 0, "password is wrong"},
 		{"nokey.p12", "secret", 0, "0 private keys"},
 		{"nomac.p12", "secret", 0, "no MAC"},

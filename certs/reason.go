@@ -40,7 +40,7 @@ const (
 // wraps the error, and with every engine. With TLS 1.3 a server looks at the
 // client's certificate after the handshake: then the call fails while it sends or
 // receives, and if the connection is reset before the server's alert is read
-// there is nothing that tells why.
+// there is nothing that tells why. On net/http's engine that is frequent.
 func Reason(err error) Problem {
 	if err == nil {
 		return None
@@ -60,6 +60,9 @@ func Reason(err error) Problem {
 	if is[x509.HostnameError](err) {
 		return WrongHost
 	}
+	if e, ok := errors.AsType[x509.UnknownAuthorityError](err); ok && unfit(e) {
+		return Invalid
+	}
 	if is[x509.UnknownAuthorityError](err) || is[x509.SystemRootsError](err) {
 		return UnknownAuthority
 	}
@@ -72,7 +75,7 @@ func Reason(err error) Problem {
 	if strings.Contains(err.Error(), "tls: server selected unsupported protocol version") {
 		return OldProtocol
 	}
-	if is[*tls.CertificateVerificationError](err) {
+	if is[*tls.CertificateVerificationError](err) || strings.Contains(err.Error(), "tls: invalid signature by the server certificate") {
 		return Invalid
 	}
 	return None
@@ -89,6 +92,14 @@ func own(err error) Problem {
 		return BadStaple
 	}
 	return None
+}
+
+// unfit reports whether x509 knows the authority, but does not take its signature:
+// it was made with SHA-1, say, or by a certificate that may not sign others. Only
+// the text tells.
+func unfit(e x509.UnknownAuthorityError) bool {
+	text := e.Error()
+	return strings.Contains(text, "x509: cannot verify signature") || strings.Contains(text, x509.ConstraintViolationError{}.Error())
 }
 
 func is[E error](err error) bool {

@@ -2,6 +2,7 @@ package certs_test
 
 import (
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -75,6 +76,11 @@ func revoked(r *ocsp.Response) {
 
 func old(r *ocsp.Response) { r.NextUpdate = time.Now().Add(-10 * time.Minute) }
 
+// endless makes a response of some time ago that does not tell its end.
+func endless(age time.Duration) func(*ocsp.Response) {
+	return func(r *ocsp.Response) { r.ThisUpdate, r.NextUpdate = time.Now().Add(-age), time.Time{} }
+}
+
 const otherPin = "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 func clientCert(c tls.Certificate) certs.Option { return certs.ClientCertificate(c) }
@@ -103,6 +109,25 @@ var scenes = []struct {
 	{name: "unknown authority", want: certs.UnknownAuthority, text: "unknown authority", set: func(s *scene) { s.use(certs.Roots(newAuthority(s.t).pem())) }},
 	{name: "usage", want: certs.Invalid, text: "usage", set: func(s *scene) { s.leaf(usage(x509.ExtKeyUsageClientAuth)) }},
 
+	{name: "signed by SHA-1", want: certs.Invalid, text: "insecure algorithm", set: func(s *scene) {
+		s.leaf(func(c *x509.Certificate) { c.SignatureAlgorithm = x509.ECDSAWithSHA1 })
+	}},
+	{name: "issued by no authority", want: certs.Invalid, text: "cannot sign", set: func(s *scene) {
+		no := s.ca.issue(named("no CA"))
+		s.server.Certificates = []tls.Certificate{(&authority{t: s.t, cert: no.Leaf, key: no.PrivateKey.(*ecdsa.PrivateKey)}).issue()}
+	}},
+	{name: "authority of the same name", want: certs.UnknownAuthority, text: "unknown authority", set: func(s *scene) {
+		double, template := &authority{t: s.t}, *s.ca.cert
+		template.PublicKey = nil
+		c := double.sign(&template)
+		double.cert, double.key = c.Leaf, c.PrivateKey.(*ecdsa.PrivateKey)
+		s.server.Certificates = []tls.Certificate{double.issue()}
+	}},
+	{name: "key of another", want: certs.Invalid, text: "invalid signature", set: func(s *scene) {
+		c := &s.server.Certificates[0]
+		c.PrivateKey = impostor{c.PrivateKey.(crypto.Signer), s.ca.key}
+	}},
+
 	{name: "revoked", want: certs.Revoked, text: "revoked on " + time.Now().UTC().Format("2006"), set: func(s *scene) { s.staple(nil, revoked); s.use(certs.CheckStaple()) }},
 	{name: "revoked long ago", want: certs.Revoked, text: "key compromise", set: func(s *scene) {
 		s.staple(nil, func(r *ocsp.Response) { revoked(r); old(r) })
@@ -116,6 +141,19 @@ var scenes = []struct {
 	{name: "staple promised and there", set: func(s *scene) { s.leaf(mustStaple); s.staple(nil, nil); s.use(certs.CheckStaple()) }},
 	{name: "staple old", set: func(s *scene) { s.staple(nil, old); s.use(certs.CheckStaple()) }},
 	{name: "staple old, required", want: certs.BadStaple, text: "renewed", set: func(s *scene) { s.staple(nil, old); s.use(certs.RequireStaple()) }},
+	{name: "staple without an end", set: func(s *scene) { s.staple(nil, endless(6*24*time.Hour)); s.use(certs.RequireStaple()) }},
+	{name: "staple without an end, of long ago", want: certs.BadStaple, text: "renewed", set: func(s *scene) {
+		s.staple(nil, endless(8*24*time.Hour))
+		s.use(certs.RequireStaple())
+	}},
+	{name: "staple is an excuse", set: func(s *scene) {
+		s.server.Certificates[0].OCSPStaple = ocsp.TryLaterErrorResponse
+		s.use(certs.CheckStaple())
+	}},
+	{name: "staple is an excuse, required", want: certs.BadStaple, text: "try later", set: func(s *scene) {
+		s.server.Certificates[0].OCSPStaple = ocsp.TryLaterErrorResponse
+		s.use(certs.RequireStaple())
+	}},
 	{name: "staple from the future", want: certs.BadStaple, text: "future", set: func(s *scene) {
 		s.staple(nil, func(r *ocsp.Response) { r.ThisUpdate = time.Now().Add(30 * time.Minute) })
 		s.use(certs.RequireStaple())
@@ -150,6 +188,12 @@ var scenes = []struct {
 
 	{name: "pin", set: func(s *scene) { s.use(certs.Pin("good.test", otherPin, certs.PinOf(s.leaf()))) }},
 	{name: "pin of the authority", set: func(s *scene) { s.use(certs.Pin("GOOD.test.", certs.PinOf(s.ca.cert))) }},
+	{name: "pin below, of a shorter name", set: func(s *scene) { s.use(certs.Pin("*.test.", certs.PinOf(s.leaf()))) }},
+	{name: "pin of an international name", want: certs.PinMismatch, text: "xn--bcher-kva.test", set: func(s *scene) {
+		s.host = "xn--bcher-kva.test"
+		s.leaf(func(c *x509.Certificate) { c.DNSNames = []string{s.host} })
+		s.use(certs.Pin("Bücher.test", otherPin))
+	}},
 	{name: "pin mismatch", want: certs.PinMismatch, text: "good.test", set: func(s *scene) { s.use(certs.Pin("good.test", otherPin)) }},
 	{name: "pins add up", set: func(s *scene) {
 		s.use(certs.Pin("*", otherPin), certs.Pin("good.test", certs.PinOf(s.leaf())))
@@ -200,6 +244,16 @@ var scenes = []struct {
 		s.use(certs.MinVersion(tls.VersionTLS11))
 	}},
 	{name: "no common protocol above", want: certs.HandshakeRefused, set: func(s *scene) { s.server.NextProtos = []string{"gopher"} }},
+}
+
+// impostor has one key and signs with another.
+type impostor struct {
+	crypto.Signer
+	key crypto.Signer
+}
+
+func (i impostor) Sign(r io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+	return i.key.Sign(r, digest, o)
 }
 
 func (s *scene) wantClient() {

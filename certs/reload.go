@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -33,36 +34,13 @@ func (r Reload) Client(chainFile, keyFile string) Option {
 	return func(b *builder) error {
 		f := &files[*tls.Certificate]{reload: r, names: []string{chainFile, keyFile}}
 		f.read = func() (*tls.Certificate, error) {
-			c, err := tls.LoadX509KeyPair(chainFile, keyFile)
-			if err != nil {
-				return nil, fmt.Errorf("client certificate in %s and %s: %w", chainFile, keyFile, err)
-			}
-			return &c, nil
+			c, err := loadKeyPair(chainFile, keyFile)
+			return &c, err
 		}
 		if err := f.first(); err != nil {
 			return err
 		}
-		previous := b.config.GetClientCertificate
-		config := b.config
-		b.config.GetClientCertificate = func(ask *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			c, _ := f.current()
-			if ask.SupportsCertificate(c) == nil {
-				return c, nil
-			}
-			if previous != nil {
-				return previous(ask)
-			}
-			for i := range config.Certificates {
-				if ask.SupportsCertificate(&config.Certificates[i]) == nil {
-					return &config.Certificates[i], nil
-				}
-			}
-			return &tls.Certificate{}, nil // none, as crypto/tls does it
-		}
-		b.sources = append(b.sources, func() uint64 {
-			_, generation := f.current()
-			return generation
-		})
+		b.clients = append(b.clients, f)
 		return nil
 	}
 }
@@ -89,22 +67,13 @@ func (r Reload) MoreRoots(files ...string) Option {
 	}
 }
 
+// reloadRoots leaves the reading to finish: options after this one may add to base.
 func (b *builder) reloadRoots(r Reload, names []string, base *x509.CertPool) error {
 	if b.roots != nil {
-		return fmt.Errorf("roots are reloaded by two options; name all files in one")
+		return errors.New("roots are reloaded by two options; name all files in one")
 	}
-	f := &files[*x509.CertPool]{reload: r, names: names}
-	f.read = func() (*x509.CertPool, error) {
-		pool := base.Clone()
-		return pool, addFiles(pool, names)
-	}
-	if err := f.first(); err != nil {
-		return err
-	}
-	b.roots = func() *x509.CertPool {
-		pool, _ := f.current()
-		return pool
-	}
+	b.config.RootCAs = base
+	b.roots = &files[*x509.CertPool]{reload: r, names: names}
 	return nil
 }
 

@@ -91,13 +91,16 @@ func TestReloadClient(t *testing.T) {
 	}
 }
 
-// TestReloadedClientStandsBack: a server that wants a certificate of somebody
-// else gets one of the others.
-func TestReloadedClientStandsBack(t *testing.T) {
+// TestClientsTakeTurns: a server gets the first certificate that it accepts,
+// reloaded ones before fixed ones, and what base chooses last.
+func TestClientsTakeTurns(t *testing.T) {
 	ca, other := newAuthority(t), newAuthority(t)
 	reloaded, fixed := ca.issue(named("reloaded")), other.issue(named("fixed"))
 	reload := certs.Reload{}.Client(file(t, certPEM(reloaded.Leaf)), file(t, keyPEM(t, reloaded.PrivateKey)))
 	own := &tls.Config{GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &fixed, nil }}
+	none := &tls.Config{GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &tls.Certificate{}, nil }}
+	ruledOut := none.Clone()
+	ruledOut.Certificates = []tls.Certificate{fixed}
 	for _, tc := range []struct {
 		name   string
 		base   *tls.Config
@@ -109,6 +112,11 @@ func TestReloadedClientStandsBack(t *testing.T) {
 		{"its own", nil, []certs.Option{reload, certs.ClientCertificate(fixed)}, ca, "reloaded"},
 		{"another's", nil, []certs.Option{reload, certs.ClientCertificate(fixed)}, other, "fixed"},
 		{"another's, by base", own, []certs.Option{reload}, other, "fixed"},
+		{"an option's before base's", own, []certs.Option{certs.ClientCertificate(reloaded)}, nil, "reloaded"},
+		{"an option's instead of base's", own, []certs.Option{certs.ClientCertificate(reloaded)}, ca, "reloaded"},
+		{"base's instead of an option's", own, []certs.Option{certs.ClientCertificate(reloaded)}, other, "fixed"},
+		{"an option's behind a reloaded one, before base's", none, []certs.Option{certs.ClientCertificate(fixed), reload}, other, "fixed"},
+		{"those of base that its choice has ruled out", ruledOut, []certs.Option{reload}, other, ""},
 		{"nobody's", nil, []certs.Option{reload}, other, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -7,17 +7,32 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 )
 
-// Roots trusts the certificates in a PEM text, and no longer the system's.
+// Roots trusts the certificates in a PEM text, and no longer the system's or
+// those of options before this one. It is an error behind a root option of
+// [Reload], which it would undo.
 func Roots(text []byte) Option {
-	return func(b *builder) error { return b.trust(x509.NewCertPool(), text) }
+	return func(b *builder) error {
+		pool, err := b.fresh()
+		if err != nil {
+			return err
+		}
+		return b.trust(pool, text)
+	}
 }
 
-// RootFiles trusts the certificates in PEM files, and no longer the system's. The
-// files are read once; [Reload.Roots] reads them again when they change.
+// RootFiles is [Roots] of PEM files. They are read once; [Reload.Roots] reads them
+// again when they change.
 func RootFiles(files ...string) Option {
-	return func(b *builder) error { return b.trustFiles(x509.NewCertPool(), files) }
+	return func(b *builder) error {
+		pool, err := b.fresh()
+		if err != nil {
+			return err
+		}
+		return b.trustFiles(pool, files)
+	}
 }
 
 // MoreRoots trusts the certificates in a PEM text as well as those that are
@@ -41,6 +56,14 @@ func MoreRootFiles(files ...string) Option {
 		}
 		return b.trustFiles(pool, files)
 	}
+}
+
+// fresh returns a pool to trust instead of all before.
+func (b *builder) fresh() (*x509.CertPool, error) {
+	if b.roots != nil {
+		return nil, errors.New("roots: this option replaces the reloaded roots before it; put it first, and then Reload.MoreRoots")
+	}
+	return x509.NewCertPool(), nil
 }
 
 // trusted returns a copy of what is trusted so far.
@@ -87,15 +110,18 @@ func addFiles(pool *x509.CertPool, files []string) error {
 	return nil
 }
 
-// addPEM is AppendCertsFromPEM, which passes over what it cannot read.
+// addPEM is AppendCertsFromPEM, but for passing over what it cannot read.
 func addPEM(pool *x509.CertPool, text []byte) error {
-	added := false
+	broken, added := bytes.Count(text, []byte("-----BEGIN CERTIFICATE")), false
 	for {
-		block, rest := pem.Decode(text)
+		block, rest := pem.Decode(text) // passes over broken blocks, too
 		if block == nil {
 			break
 		}
 		text = rest
+		if strings.HasPrefix(block.Type, "CERTIFICATE") {
+			broken--
+		}
 		if block.Type != "CERTIFICATE" {
 			continue
 		}
@@ -107,7 +133,7 @@ func addPEM(pool *x509.CertPool, text []byte) error {
 		added = true
 	}
 	switch {
-	case bytes.Contains(text, []byte("-----BEGIN CERTIFICATE")):
+	case broken > 0:
 		return errors.New("a PEM block is broken or cut short")
 	case !added:
 		return errors.New(`there is no certificate in PEM ("-----BEGIN CERTIFICATE-----")`)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/asn1"
+	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -23,9 +24,9 @@ const (
 
 // CheckStaple checks the OCSP response (RFC 6960) that a server staples to its
 // certificate: a revoked one is a *[RevokedError], a response that was not signed
-// for this certificate a *[StapleError]. A server that staples nothing, or
-// something out of date, is accepted unless its certificate promises a response
-// (must-staple, RFC 7633). Nobody is asked: godwit fetches no responses or lists.
+// for this certificate a *[StapleError]. A server that staples nothing, something
+// out of date, or its responder's excuse ("try later"), is accepted unless its
+// certificate promises a response (must-staple, RFC 7633). Nobody is asked: godwit fetches no responses or lists.
 //
 // A resumed session brings the response of its first handshake; its age does not
 // matter then.
@@ -34,7 +35,8 @@ func CheckStaple() Option {
 }
 
 // RequireStaple is [CheckStaple], but a server without a good and recent
-// response is refused. A certificate that is a trust root itself has none.
+// response is refused: one whose NextUpdate is not over, or which is up to seven
+// days old if it has none (RFC 6960 §3.2). A certificate that is a trust root itself has none.
 func RequireStaple() Option {
 	return func(b *builder) error { b.staple = stapleRequired; return nil }
 }
@@ -93,8 +95,10 @@ func named(host string) string {
 	return host
 }
 
-// skew is what clocks may differ by.
-const skew = 5 * time.Minute
+const (
+	skew     = 5 * time.Minute    // what clocks may differ by
+	lifetime = 7 * 24 * time.Hour // that of a response that does not tell it
+)
 
 func (mode stapleMode) check(state *tls.ConnectionState, now time.Time) error {
 	if mode == stapleIgnored || len(state.VerifiedChains) == 0 || len(state.VerifiedChains[0]) < 2 {
@@ -112,13 +116,22 @@ func (mode stapleMode) check(state *tls.ConnectionState, now time.Time) error {
 		return nil
 	}
 	r, err := ocsp.ParseResponseForCert(state.OCSPResponse, leaf, issuer)
+	if excuse, ok := errors.AsType[ocsp.ResponseError](err); ok {
+		if required {
+			return bad("it is none, but its responder's excuse", excuse)
+		}
+		return nil
+	}
 	if err != nil {
 		return bad("it is not for this certificate", err)
 	}
 	if err := checkResponder(r, issuer, now); err != nil {
 		return bad("its signer may not sign it", err)
 	}
-	stale := now.After(r.NextUpdate.Add(skew)) && !r.NextUpdate.IsZero()
+	renewal := r.NextUpdate
+	if renewal.IsZero() {
+		renewal = r.ThisUpdate.Add(lifetime)
+	}
 	switch {
 	case r.Status == ocsp.Revoked:
 		return &RevokedError{Host: state.ServerName, Serial: leaf.SerialNumber, At: r.RevokedAt, Reason: r.RevocationReason}
@@ -126,8 +139,8 @@ func (mode stapleMode) check(state *tls.ConnectionState, now time.Time) error {
 		return nil
 	case r.Status != ocsp.Good:
 		return bad("the authority does not know the certificate", nil)
-	case stale && !state.DidResume:
-		return bad("it was to be renewed by "+r.NextUpdate.UTC().Format(time.DateTime), nil)
+	case now.After(renewal.Add(skew)) && !state.DidResume:
+		return bad("it was to be renewed by "+renewal.UTC().Format(time.DateTime), nil)
 	case r.ThisUpdate.After(now.Add(skew)):
 		return bad("it is from the future, "+r.ThisUpdate.UTC().Format(time.DateTime), nil)
 	}
