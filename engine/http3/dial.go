@@ -337,6 +337,7 @@ func (d *dialer) explain(ctx context.Context, addr netip.AddrPort, err error) er
 		return opError(ctx, engine.OpConnect, err)
 	}
 	if t, ok := errors.AsType[*quic.TransportError](err); ok && t.ErrorCode.IsCryptoError() {
+		err = withAlert(err)
 		if t.ErrorCode == noApplicationProtocol {
 			err = fmt.Errorf("%s speaks QUIC at %s, but not HTTP/3: %w", d.to.origin, addr, err)
 		} else {

@@ -2,6 +2,7 @@ package http3
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -81,7 +82,7 @@ func classify(op engine.Op, err error) (engine.Op, error) {
 	if e, ok := errors.AsType[*quic.TransportError](err); ok {
 		switch {
 		case e.ErrorCode.IsCryptoError():
-			return engine.OpTLS, err // a client certificate is judged when the handshake is over
+			return engine.OpTLS, withAlert(err) // a client certificate is judged when the handshake is over
 		case !e.Remote:
 			return engine.OpReceive, &engine.ProtocolError{Reason: err.Error(), Section: "RFC 9000 §20.1"}
 		}
@@ -108,6 +109,17 @@ func classify(op engine.Op, err error) (engine.Op, error) {
 		return op, &limitError{&engine.ProtocolError{Reason: err.Error()}}
 	}
 	return op, &engine.ProtocolError{Reason: err.Error(), Section: "RFC 9114"}
+}
+
+// withAlert adds to err, a failed handshake, the alert of the server, if it was one
+// (RFC 9001 §4.8). It has the form that crypto/tls gives it over TCP: who looks for
+// it there, as package certs does, need not know QUIC. The text stays.
+func withAlert(err error) error {
+	e, ok := errors.AsType[*quic.TransportError](err)
+	if !ok || !e.Remote || !e.ErrorCode.IsCryptoError() {
+		return err
+	}
+	return fmt.Errorf("%w%.0w", err, &net.OpError{Op: "remote error", Err: tls.AlertError(e.ErrorCode - 0x100)})
 }
 
 // lost marks err as an end before the message's.

@@ -342,7 +342,7 @@ func TestCertificates(t *testing.T) {
 			if op(err) != engine.OpTLS || !strings.Contains(err.Error(), row.text) {
 				t.Errorf("op %q: %v", op(err), err)
 			}
-			if reason := certs.Reason(err); row.reason != certs.None && reason != row.reason {
+			if reason := certs.Reason(err); reason != row.reason {
 				t.Errorf("certs.Reason is %q, want %q", reason, row.reason)
 			}
 		})
@@ -353,20 +353,43 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
-// TestClientCertificate: the server judges it when the client's handshake is over.
-func TestClientCertificate(t *testing.T) {
-	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(w, r.TLS.PeerCertificates[0].Subject.CommonName)
-	}, func(s *h3.Server) {
-		s.TLSConfig.ClientAuth, s.TLSConfig.ClientCAs = tls.RequireAndVerifyClientCert, testpeer.CA(t).Pool
-	})
-	with := newEngine(t, http3.Config{}, func(c *engine.Config) { c.TLS.Certificates = []tls.Certificate{testpeer.CA(t).Issue(t, "me")} })
-	if _, body := get(t, with, s.URL); body != "me" {
-		t.Errorf("body %q", body)
+// TestServerRefuses: a server's alert has the same reason as over TCP. A client's
+// certificate is judged when the client's handshake is over.
+func TestServerRefuses(t *testing.T) {
+	must := func(c *tls.Config) { c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, testpeer.CA(t).Pool }
+	judge := func(c *tls.Config) {
+		c.ClientAuth = tls.RequireAnyClientCert
+		c.VerifyConnection = func(tls.ConnectionState) error { return errors.New("no") }
 	}
-	_, err := newEngine(t, http3.Config{}).Execute(t.Context(), request(t, "GET", s.URL))
-	if op(err) != engine.OpTLS {
-		t.Errorf("without: op %q: %v", op(err), err)
+	me := []tls.Certificate{testpeer.CA(t).Issue(t, "me")}
+	for _, row := range []struct {
+		name   string
+		server func(*tls.Config)
+		certs  []tls.Certificate
+		reason certs.Problem
+	}{
+		{"nothing", must, me, certs.None},
+		{"no certificate", must, nil, certs.ClientCertificateRequired},
+		{"the certificate", judge, me, certs.ClientCertificateRefused},
+		{"the curves", func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.CurveP521} }, nil, certs.HandshakeRefused},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := serve(t, ok, func(s *h3.Server) { row.server(s.TLSConfig) })
+			e := newEngine(t, http3.Config{}, func(c *engine.Config) {
+				c.TLS.Certificates, c.TLS.CurvePreferences = row.certs, []tls.CurveID{tls.X25519}
+			})
+			resp, err := e.Execute(t.Context(), request(t, "GET", s.URL))
+			if reason := certs.Reason(err); reason != row.reason || (err == nil) != (reason == certs.None) {
+				t.Fatalf("reason %q, want %q: %v", reason, row.reason, err)
+			}
+			if err == nil {
+				resp.Body.Close()
+				return
+			}
+			if op(err) != engine.OpTLS || strings.Count(err.Error(), "remote") != 1 {
+				t.Errorf("op %q: %v", op(err), err)
+			}
+		})
 	}
 }
 
