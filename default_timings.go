@@ -22,10 +22,13 @@ func Timed(on ...bool) Option { return timedSetting.Set(switchedOn(on)) }
 type Timings struct {
 	// Start is when the request went to the engine.
 	Start time.Time
-	// Queue is the wait for a connection, without the time to make one.
+	// Queue is the wait for a connection, without the time to make the one that
+	// was used.
 	Queue time.Duration
-	// DNS, Connect and TLS are the parts of making a connection; Connect
-	// includes the way through a proxy.
+	// DNS, Connect and TLS are the parts of making a connection, and follow each
+	// other. Connect lasts until TLS with the origin begins, or without it until
+	// the connection is there: it includes the way through a proxy, TLS with the
+	// proxy too. QUIC's handshake counts as TLS.
 	DNS, Connect, TLS time.Duration
 	// Send is the time to write the request, body included.
 	Send time.Duration
@@ -39,7 +42,7 @@ type Timings struct {
 	// Reused tells that the connection had carried a request before.
 	Reused        bool
 	Local, Remote net.Addr
-	// TLSState is the state of a TLS connection that was made for this send.
+	// TLSState is that of [Response.TLS], when there is a response.
 	TLSState *tls.ConnectionState
 }
 
@@ -64,9 +67,12 @@ func (c *Call) stopwatch() *stopwatch {
 // stopwatch notes the moments of one send. Engines may call the hooks of
 // parallel connection attempts at once.
 type stopwatch struct {
+	secure bool // the origin speaks TLS; else it is a proxy that does
+
 	mu sync.Mutex // guards what follows
 
 	start, wait, gotConn, dns, connect, tls, wrote, head time.Time
+	connected                                            bool // hooks of attempts that are not needed any more may come
 	t                                                    Timings
 }
 
@@ -86,7 +92,7 @@ func (w *stopwatch) at(f func(now time.Time)) {
 
 // measure starts a stopwatch for a send and hangs it into the trace.
 func (c *Call) measure(w *engine.Request) {
-	watch := &stopwatch{start: time.Now()}
+	watch := &stopwatch{start: time.Now(), secure: w.URL.Scheme == "https"}
 	watch.t.Start, watch.gotConn = watch.start, watch.start
 	c.ctx.mu.Lock()
 	c.unusual().watch = watch
@@ -103,49 +109,89 @@ func since(from, now time.Time) time.Duration {
 
 func (w *stopwatch) trace() *engine.Trace {
 	return &engine.Trace{
-		PoolWait: func(string) { w.at(func(now time.Time) { w.wait = now }) },
-		GotConn: func(c engine.GotConn) {
-			w.at(func(now time.Time) {
-				w.gotConn, w.t.Reused, w.t.Local, w.t.Remote = now, c.Reused, c.Local, c.Remote
-				w.t.Queue = max(0, since(w.wait, now)-w.t.DNS-w.t.Connect-w.t.TLS)
+		PoolWait: func(string) { w.at(w.asked) },
+		GotConn:  func(c engine.GotConn) { w.at(func(now time.Time) { w.got(c, now) }) },
+		DNSStart: func(string) { w.dialing(func(now time.Time) { w.dns = now }) },
+		DNSDone: func([]string, error) {
+			w.dialing(func(now time.Time) {
+				took := since(w.dns, now)
+				w.t.DNS += took
+				if !w.connect.IsZero() {
+					w.connect = w.connect.Add(took) // a lookup on the way through a proxy
+				}
 			})
 		},
-		DNSStart:     func(string) { w.at(func(now time.Time) { w.dns = now }) },
-		DNSDone:      func([]string, error) { w.at(func(now time.Time) { w.t.DNS = since(w.dns, now) }) },
-		ConnectStart: func(string, string) { w.at(func(now time.Time) { w.startConnect(now) }) },
+		ConnectStart: func(string, string) {
+			w.dialing(func(now time.Time) {
+				if w.connect.IsZero() { // the first of several attempts
+					w.connect = now
+				}
+			})
+		},
 		ConnectDone: func(_, _ string, err error) {
-			w.at(func(now time.Time) {
-				if err == nil {
+			w.dialing(func(now time.Time) {
+				if err == nil && w.tls.IsZero() {
 					w.t.Connect = since(w.connect, now)
 				}
 			})
 		},
-		TLSStart: func() { w.at(func(now time.Time) { w.tls = now }) },
-		TLSDone: func(state tls.ConnectionState, err error) {
-			w.at(func(now time.Time) {
-				w.t.TLS = since(w.tls, now)
-				if err == nil {
-					w.t.TLSState = &state
-				}
-			})
+		TLSStart: func() { w.dialing(w.startTLS) },
+		TLSDone: func(tls.ConnectionState, error) {
+			w.dialing(func(now time.Time) { w.t.TLS = since(w.tls, now) })
 		},
 		WroteRequest: func(error) { w.at(func(now time.Time) { w.wrote, w.t.Send = now, since(w.gotConn, now) }) },
 		FirstByte:    func() { w.at(func(now time.Time) { w.t.FirstByte = since(w.wrote, now) }) },
 	}
 }
 
-// startConnect keeps the first of several parallel attempts.
-func (w *stopwatch) startConnect(now time.Time) {
-	if w.connect.IsZero() {
-		w.connect = now
+// dialing is at while there is no connection.
+func (w *stopwatch) dialing(f func(now time.Time)) {
+	w.at(func(now time.Time) {
+		if !w.connected {
+			f(now)
+		}
+	})
+}
+
+// asked begins anew: an attempt before this one had a connection that was of no
+// use, or has given up.
+func (w *stopwatch) asked(now time.Time) {
+	if w.connected || w.wait.IsZero() {
+		w.wait = now
 	}
+	w.connected, w.connect, w.tls = false, time.Time{}, time.Time{}
+	w.t.DNS, w.t.Connect, w.t.TLS = 0, 0, 0
+}
+
+// startTLS ends the way to the origin, unless the handshake is one with a proxy.
+// Of parallel handshakes, which QUIC has, the first one counts.
+func (w *stopwatch) startTLS(now time.Time) {
+	if w.secure && (w.tls.IsZero() || w.t.TLS > 0) {
+		w.t.Connect, w.t.TLS, w.tls = since(w.connect, now), 0, now
+	}
+}
+
+func (w *stopwatch) got(c engine.GotConn, now time.Time) {
+	w.connected, w.gotConn = true, now
+	w.t.Reused, w.t.Local, w.t.Remote = c.Reused, c.Local, c.Remote
+	switch {
+	case c.Reused:
+		w.t.DNS, w.t.Connect, w.t.TLS = 0, 0, 0
+	case w.tls.IsZero():
+		w.t.Connect = since(w.connect, now)
+	}
+	w.t.Queue = max(0, since(w.wait, now)-w.t.DNS-w.t.Connect-w.t.TLS)
 }
 
 // headDone and bodyDone are told by the client.
 func (w *stopwatch) headDone(resp *Response) {
 	w.at(func(now time.Time) {
 		w.head = now
-		if w.t.Remote == nil && resp.conn != nil {
+		if resp.conn == nil {
+			return
+		}
+		w.t.TLSState = resp.conn.TLS
+		if w.t.Remote == nil {
 			w.t.Local, w.t.Remote, w.t.Reused = resp.conn.Local, resp.conn.Remote, resp.reused
 		}
 	})
