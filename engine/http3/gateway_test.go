@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/quic-go/quic-go"
 	h3 "github.com/quic-go/quic-go/http3"
@@ -108,7 +109,10 @@ func newGateway(t *testing.T, to string) (*gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{socket: socket, served: make(chan struct{}), to: to, by: &http.Transport{DisableCompression: true, MaxResponseHeaderBytes: 1 << 22}}
+	g := &gateway{socket: socket, served: make(chan struct{}), to: to, by: &http.Transport{
+		DisableCompression: true, MaxResponseHeaderBytes: 1 << 22,
+		IdleConnTimeout: time.Second, // it keeps one that it made for a request which ended in the meantime
+	}}
 	g.server = &h3.Server{
 		TLSConfig:  &tls.Config{Certificates: []tls.Certificate{testpeer.CA(t).Issue(t, "127.0.0.1")}},
 		QUICConfig: &quic.Config{}, Handler: http.HandlerFunc(g.serve), MaxHeaderBytes: 1 << 22,
