@@ -161,7 +161,9 @@ func (b *Body) Read(p []byte) (int, error) {
 	}
 	b.read += int64(n)
 	switch want := b.Length(); {
-	case want >= 0 && (b.read > want || err == io.EOF && b.read < want):
+	case want >= 0 && b.read > want:
+		n, err = 0, b.lied(b.read) // a server that had all it waits for might answer
+	case err == io.EOF && b.read < want:
 		err = b.lied(b.read)
 	case err == io.EOF && b.trailer != nil:
 		if fault := b.trailer.collect(); fault != nil {
@@ -224,17 +226,24 @@ func (b *Body) Stop() {
 // Done is closed when the body is stopped.
 func (b *Body) Done() <-chan struct{} { return b.done }
 
-// fetch reads from the content, in another goroutine unless it is in memory.
-func (b *Body) fetch(p []byte) (int, error) {
+// fetch reads from the content, in another goroutine unless it is in memory. Where
+// there is room for all that should be left it asks for one byte more, and returns
+// that in n.
+func (b *Body) fetch(p []byte) (n int, err error) {
 	if !b.Blocks() {
 		return b.next(p)
 	}
-	if len(b.buf) < len(p) {
-		b.buf = make([]byte, len(p))
+	size := len(p)
+	if left := b.Length() - b.read; b.Length() >= 0 && int64(size) >= left {
+		size = int(left) + 1
 	}
-	buf := b.buf[:len(p)]
-	n, err := b.aside(func() (int, error) { return b.next(buf) })
-	return copy(p, buf[:n]), err
+	if len(b.buf) < size {
+		b.buf = make([]byte, size)
+	}
+	buf := b.buf[:size]
+	n, err = b.aside(func() (int, error) { return b.next(buf) })
+	copy(p, buf[:n])
+	return n, err
 }
 
 // aside runs f in another goroutine, and returns without it if the exchange ends

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
@@ -61,7 +62,8 @@ func TestRead(t *testing.T) {
 		{name: "announced", body: content.Reader(strings.NewReader("flow"), "", 4), want: "flow"},
 		{name: "none", want: ""},
 		{name: "shorter", body: content.Reader(strings.NewReader("flow"), "", 5), want: "flow", fault: "announces 5 bytes and yields 4"},
-		{name: "longer", body: content.Reader(strings.NewReader("flow"), "", 3), want: "flow", fault: "announces 3 bytes and yields 4"},
+		{name: "longer by one read more", body: content.Reader(iotest.OneByteReader(strings.NewReader("flow")), "", 3), want: "flo", fault: "announces 3 bytes and yields 4"},
+		{name: "longer", body: content.Reader(strings.NewReader("flow"), "", 3), want: "", fault: "announces 3 bytes and yields 4"},
 		{name: "fails", body: reads(-1, func(p []byte) (int, error) { return copy(p, "abc"), broken }), want: "abc", fault: "broken", cause: broken},
 		{name: "cannot be opened", body: source{length: -1, open: func(context.Context) (io.ReadCloser, error) { return nil, broken }}, fault: "broken", cause: broken},
 		{name: "panics", body: reads(-1, func([]byte) (int, error) { panic(broken) }), fault: "the request's body panicked", cause: broken},
