@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -45,17 +46,29 @@ type Config struct {
 	// ConnectAttempts is how often to try to connect, within Timeouts.Connect;
 	// 0 = once.
 	ConnectAttempts int
-	// LocalAddr is the address to connect from; zero = any.
+	// LocalAddr is the address to connect from; zero = any. It is not for
+	// connections made by Dial.
 	LocalAddr netip.Addr
+	// TCPKeepAlive configures the probes of TCP connections; zero = after 15 s,
+	// every 15 s, 9 times. Without Enable but with another field set, as in
+	// net.KeepAliveConfig{Idle: -1}, there are none. It is not for connections made
+	// by Dial.
+	TCPKeepAlive net.KeepAliveConfig
+	// TCPDelay lets the system hold back small writes until earlier ones are
+	// acknowledged (Nagle's algorithm), which it is else told not to do
+	// (TCP_NODELAY). It is not for connections made by Dial.
+	TCPDelay bool
 	// Hosts says where a "host:port" or a "host" is: at an "address:port" or an
-	// "address". Keys are lower case; nil = no overrides.
+	// "address"; nil = no overrides. It holds for proxies too, but not for names
+	// that a proxy looks up. NewEngine refuses what is no host or port.
 	Hosts map[string]string
 
 	// TLS configures TLS; nil = crypto/tls's defaults, with a session cache.
 	TLS *tls.Config
 	// Proxy chooses a proxy; nil = by the environment; engine.NoProxy = none.
 	Proxy engine.ProxyFunc
-	// Dial opens connections; nil = net.Dialer.
+	// Dial opens connections; nil = net.Dialer. LocalAddr, DialControl and the
+	// fields for TCP are then its own affair.
 	Dial engine.DialFunc
 	// Resolve looks up host names; nil = net.DefaultResolver.
 	Resolve engine.ResolveFunc
@@ -116,9 +129,12 @@ const (
 // Name returns "cio".
 func (Config) Name() string { return name }
 
-// NewEngine makes an engine. It cannot fail: cio honours all that engines
-// share.
+// NewEngine makes an engine. It fails for values that make no sense; all that
+// engines share is honoured.
 func (c Config) NewEngine(shared engine.Config) (engine.Engine, error) {
+	if _, err := dial.CanonicalHosts(c.Hosts); err != nil {
+		return nil, fmt.Errorf("cio: Hosts: %w", err)
+	}
 	e := c.New(shared)
 	if err := e.config.check(); err != nil {
 		return nil, err
@@ -137,27 +153,16 @@ func (c Config) check() error {
 	return nil
 }
 
-// New is NewEngine with the concrete type, which has statistics and CloseIdle.
+// New is NewEngine with the concrete type, which has statistics and CloseIdle. It
+// refuses nothing.
 func (c Config) New(shared engine.Config) *Engine {
 	c = c.over(shared)
 	e := &Engine{
 		config: c,
 		limits: h1.Limits{MaxBytes: c.MaxHeaderBytes, MaxFields: c.MaxHeaderFields, Lenient: c.Lenient},
-		dialer: &dial.Dialer{
-			Engine:    name,
-			TLS:       c.TLS,
-			Sessions:  tls.NewLRUClientSessionCache(0),
-			Proxy:     c.Proxy,
-			Dial:      c.Dial,
-			Resolve:   c.Resolve,
-			Control:   c.DialControl,
-			Go:        c.Go,
-			Attempts:  c.ConnectAttempts,
-			LocalAddr: c.LocalAddr,
-			Hosts:     c.Hosts,
-		},
-		pool:  newPool(c),
-		lanes: newLanes(c),
+		dialer: c.dialer(tls.NewLRUClientSessionCache(0)),
+		pool:   newPool(c),
+		lanes:  newLanes(c),
 	}
 	if c.Protocols&HTTP2 != 0 {
 		e.http2 = newHTTP2(e)
@@ -166,6 +171,25 @@ func (c Config) New(shared engine.Config) *Engine {
 		e.gate = make(chan struct{}, c.MaxConcurrent)
 	}
 	return e
+}
+
+// dialer makes a dialer; c is complete.
+func (c Config) dialer(sessions tls.ClientSessionCache) *dial.Dialer {
+	return &dial.Dialer{
+		Engine:    name,
+		TLS:       c.TLS,
+		Sessions:  sessions,
+		Proxy:     c.Proxy,
+		Dial:      c.Dial,
+		Resolve:   c.Resolve,
+		Control:   c.DialControl,
+		Go:        c.Go,
+		Attempts:  c.ConnectAttempts,
+		LocalAddr: c.LocalAddr,
+		KeepAlive: c.TCPKeepAlive,
+		Delay:     c.TCPDelay,
+		Hosts:     c.Hosts,
+	}
 }
 
 // over returns c with its unset fields taken from shared, then from the defaults.
@@ -181,6 +205,7 @@ func (c Config) over(shared engine.Config) Config {
 	c.Timeouts = c.Timeouts.Or(shared.Timeouts).Or(engine.Timeouts{Connect: defaultConnectTimeout})
 	c.Pipelining = c.Pipelining || shared.Pipelining
 	c.PipelineMaxSize = max(cmp.Or(c.PipelineMaxSize, defaultPipelineMaxSize), 1)
+	c.Hosts, _ = dial.CanonicalHosts(c.Hosts) // what New cannot refuse fails when it is used
 	c.NoStaleRetry = c.NoStaleRetry || shared.NoStaleRetry
 	c.Protocols = cmp.Or(c.Protocols, HTTP1|HTTP2)
 	c.TLS = cmp.Or(c.TLS, shared.TLS)

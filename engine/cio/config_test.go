@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,6 +37,7 @@ func TestRefusedConfig(t *testing.T) {
 		"MaxHeaderBytes":  {MaxHeaderBytes: -1},
 		"MaxHeaderFields": {MaxHeaderFields: -1},
 		"Protocols":       {Protocols: 64},
+		"Hosts":           {Hosts: map[string]string{"a.example": "http://b.example"}},
 	} {
 		if e, err := c.NewEngine(engine.Config{}); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v, %v", name, e, err)
@@ -76,6 +78,22 @@ func TestOwnFieldsGoFirst(t *testing.T) {
 				t.Errorf("%s: %v after %v, want %v", name, err, took, tc.want)
 			}
 		})
+	}
+}
+
+// TestHosts: keys are names as people write them, for both protocols.
+func TestHosts(t *testing.T) {
+	e := newEngine(t, cio.Config{
+		Hosts: map[string]string{"Bücher.example": "192.0.2.1:8080"},
+		DialControl: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+			return errors.New("to " + address)
+		},
+	})
+	for _, scheme := range []string{"http", "https"} {
+		_, err := e.Execute(t.Context(), &engine.Request{Method: "GET", URL: mustURL(t, scheme+"://xn--bcher-kva.example/")})
+		if err == nil || !strings.Contains(err.Error(), "to 192.0.2.1:8080") {
+			t.Errorf("%s: error = %v", scheme, err)
+		}
 	}
 }
 

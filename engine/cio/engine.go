@@ -71,11 +71,31 @@ func (e *Engine) Execute(ctx context.Context, req *engine.Request) (*engine.Resp
 	if x == nil {
 		return resp, err
 	}
-	if err := x.run(); err != nil {
+	returned := false
+	defer func() {
+		if !returned {
+			x.abandon()
+		}
+	}()
+	err = x.run()
+	returned = true
+	if err != nil {
 		x.leaveGate()
 		return nil, err
 	}
 	return &x.Response, nil
+}
+
+// abandon gives up what the exchange holds because a hook has panicked, so that
+// nothing is lost if the caller recovers.
+func (x *exchange) abandon() {
+	x.reg.Stop()
+	if t := x.ticket; t != nil {
+		t.abandon()
+	} else if x.conn != nil && !x.use.Released() {
+		x.conn.shut()
+	}
+	x.leaveGate()
 }
 
 // begin returns the exchange to be run, or nil and what became of the request
@@ -157,6 +177,7 @@ func (e *Engine) Close() error {
 		e.http2.pool.CloseIdle(true)
 	}
 	e.pool.closeIdle(true)
+	e.lanes.close()
 	e.contexts.Close()
 	return nil
 }

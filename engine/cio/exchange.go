@@ -152,9 +152,21 @@ func (x *exchange) connect(route dial.Route, slot *route) (c *conn, err error) {
 		return nil, x.opError(engine.OpConnect, err)
 	}
 	if trace != nil && trace.GotConn != nil {
-		trace.GotConn(engine.GotConn{Local: c.Info.Local, Remote: c.Info.Remote, Reused: c.used, Idle: c.idleFor})
+		c.tell(trace)
 	}
 	return c, nil
+}
+
+// tell calls GotConn. A panic in it loses the connection, and not its slot too.
+func (c *conn) tell(trace *engine.Trace) {
+	panics := true
+	defer func() {
+		if panics {
+			c.shut()
+		}
+	}()
+	trace.GotConn(engine.GotConn{Local: c.Info.Local, Remote: c.Info.Remote, Reused: c.used, Idle: c.idleFor})
+	panics = false
 }
 
 // obtain is connect without its trace; fresh asks for a new connection, and wait
@@ -185,10 +197,14 @@ func (x *exchange) obtain(route dial.Route, fresh bool, wait func(*route, *waite
 // fill makes a connection for a slot of r.
 func (x *exchange) fill(route dial.Route, r *route) (*conn, error) {
 	x.unseen = false
+	failed := true
+	defer func() {
+		if failed { // by a panic in a hook, perhaps
+			x.engine.pool.drop(r)
+		}
+	}()
 	c, err := x.dial(route, r)
-	if err != nil {
-		x.engine.pool.drop(r)
-	}
+	failed = err != nil
 	return c, err
 }
 
@@ -198,7 +214,8 @@ func (x *exchange) await(r *route, w *waiter) (*conn, error) {
 		h.makeRoom(r)
 	}
 	t := x.req.Timeouts.Or(x.engine.config.Timeouts)
-	return x.engine.pool.await(x.ctx, r, w, x.clock.Whole.Or(transfer.In(t.Pool, time.Now(), engine.KindPool)))
+	limit := x.clock.Whole.Or(transfer.In(t.Pool, time.Now(), engine.KindPool))
+	return x.engine.pool.await(x.ctx, r, w, limit.At, limit.Err())
 }
 
 // dial makes a connection within the connect timeout and the request's deadline.
@@ -219,11 +236,7 @@ func (x *exchange) dial(route dial.Route, r *route) (*conn, error) {
 	if err != nil {
 		// The limit that was reached is the request's, not that of connecting.
 		if t, ok := errors.AsType[*engine.TimeoutError](err); ok && cut && t.Kind == engine.KindConnect {
-			op := engine.OpConnect
-			if e, ok := errors.AsType[*engine.OpError](err); ok {
-				op = e.Op
-			}
-			err = &engine.OpError{Op: op, Err: whole.Err()}
+			err = dial.Overdue(err, whole.Err())
 		}
 		return nil, err
 	}
@@ -301,15 +314,15 @@ func (x *exchange) release(why error) {
 	}
 	if t := x.req.Trace; t != nil && t.PutIdle != nil {
 		x.traceMu.Lock()
+		defer x.traceMu.Unlock()
 		t.PutIdle(why)
-		x.traceMu.Unlock()
 	}
 }
 
 // finish ends the exchange, after its head.
 func (x *exchange) finish(why error) {
+	defer x.leaveGate()
 	x.release(why)
-	x.leaveGate()
 }
 
 func (x *exchange) leaveGate() {

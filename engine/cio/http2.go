@@ -8,13 +8,11 @@ import (
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
-	"github.com/godwit-go/godwit/internal/ctxerr"
 	"github.com/godwit-go/godwit/internal/dial"
 	"github.com/godwit-go/godwit/internal/h2"
 	h2exchange "github.com/godwit-go/godwit/internal/h2/exchange"
 	h2pool "github.com/godwit-go/godwit/internal/h2/pool"
 	"github.com/godwit-go/godwit/internal/h2/priority"
-	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 // Protocols is a set of protocols.
@@ -59,10 +57,8 @@ const (
 
 func newHTTP2(e *Engine) *http2 {
 	c := e.config
-	d := &dial.Dialer{
-		Engine: name, TLS: c.TLS, Sessions: e.dialer.Sessions, NextProtos: []string{"h2", "http/1.1"}, Proxy: c.Proxy, Dial: c.Dial, Resolve: c.Resolve,
-		Control: c.DialControl, Go: c.Go, Attempts: c.ConnectAttempts, LocalAddr: c.LocalAddr, Hosts: c.Hosts,
-	}
+	d := c.dialer(e.dialer.Sessions)
+	d.NextProtos = []string{"h2", "http/1.1"}
 	x := &http2{engine: e, dialer: d, only: c.Protocols == HTTP2, old: make(map[dial.Route]time.Time), aliases: make(map[dial.Route]alias)}
 	if x.only {
 		d.NextProtos = []string{"h2"}
@@ -149,14 +145,17 @@ func (x *http2) execute(ctx context.Context, req *engine.Request, route dial.Rou
 		}
 		y.OnEnd = sync.OnceFunc(func() { <-gate }) // a misdirected request ends twice
 	}
-	leave := y.OnEnd
-	y, err := x.run(ctx, y, req, route)
-	if err != nil {
-		if leave != nil {
+	leave, failed := y.OnEnd, true
+	defer func() {
+		if failed && leave != nil {
 			leave()
 		}
+	}()
+	y, err := x.run(ctx, y, req, route)
+	if err != nil {
 		return nil, err
 	}
+	failed = false
 	return &y.Response, nil
 }
 
@@ -250,50 +249,60 @@ func (x *http2) remember(route dial.Route) {
 }
 
 // connect gets a place on a connection.
-func (x *http2) connect(ctx context.Context, y *h2exchange.Exchange, req *engine.Request, route dial.Route) (h2pool.Got, error) {
+func (x *http2) connect(ctx context.Context, y *h2exchange.Exchange, req *engine.Request, key dial.Route) (h2pool.Got, error) {
 	trace := req.Trace
 	if trace != nil && trace.PoolWait != nil {
-		trace.PoolWait(route.String())
+		trace.PoolWait(key.String())
 	}
-	got, err := x.pool.Get(ctx, route, &h2pool.Want{
+	var slot *route
+	got, err := x.pool.Get(ctx, key, &h2pool.Want{
 		Limit: y.PoolLimit, Fresh: y.Fresh(),
-		Dial: func() (*dial.Conn, any, error) { return x.dial(ctx, y, route) },
+		Slot: func() (err error) { slot, err = x.slot(ctx, y, key); return err },
+		Dial: func() (*dial.Conn, any, error) { return x.dial(y, key, slot) },
 	})
 	if err == nil && trace != nil && trace.GotConn != nil {
-		trace.GotConn(engine.GotConn{Local: got.Info.Local, Remote: got.Info.Remote, Reused: got.Used, Idle: got.Idle})
+		got.Tell(trace)
 	}
 	return got, err
 }
 
-// dial makes a connection in a slot of the engine's pool. One that speaks
-// HTTP/1.1 is put there.
-func (x *http2) dial(ctx context.Context, y *h2exchange.Exchange, key dial.Route) (*dial.Conn, any, error) {
+// slot takes a slot of the engine's pool for a connection.
+func (x *http2) slot(ctx context.Context, y *h2exchange.Exchange, key dial.Route) (*route, error) {
 	p := x.engine.pool
 	idle, slot, err := p.take(key, true, func(r *route, w *waiter) (*conn, error) {
-		limit, reason := y.PoolLimit(false)
+		limit, reason := y.PoolLimit(false, 0)
 		x.makeRoom(r)
-		c, err := p.await(ctx, r, w, transfer.Due{At: limit})
-		if _, ok := errors.AsType[*engine.TimeoutError](err); ok && ctxerr.Of(ctx) == nil {
-			err = reason
-		}
-		return c, err
+		return p.await(ctx, r, w, limit, reason)
 	})
 	if err != nil {
-		return nil, nil, wrap(engine.OpPool, err)
+		return nil, wrap(engine.OpPool, err)
 	}
 	if idle != nil { // it was granted one that speaks HTTP/1.1
 		p.put(idle)
-		return nil, nil, errHTTP1
+		return nil, errHTTP1
 	}
+	return slot, nil
+}
+
+// dial makes a connection in a slot. One that speaks HTTP/1.1 is put into the
+// engine's pool.
+func (x *http2) dial(y *h2exchange.Exchange, key dial.Route, slot *route) (*dial.Conn, any, error) {
+	p := x.engine.pool
+	failed := true
+	defer func() {
+		if failed { // by a panic in a hook, perhaps
+			p.drop(slot)
+		}
+	}()
 	dial := y.Dial
 	if x.only {
 		dial = y.DialHTTP2
 	}
 	d, err := dial(x.dialer, key)
 	if err != nil {
-		p.drop(slot)
 		return nil, nil, err
 	}
+	failed = false
 	if d.Proto == "h2" {
 		return d, &slotted{slot}, nil
 	}

@@ -114,13 +114,7 @@ func (x *http2) lookup(ctx context.Context, req *engine.Request, host string) ([
 		within, cancel = context.WithDeadline(ctx, limit.At)
 		defer cancel()
 	}
-	resolve := x.engine.config.Resolve
-	if resolve == nil {
-		resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		}
-	}
-	found, err := resolve(within, host)
+	found, err := x.dialer.Lookup(within, host)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:

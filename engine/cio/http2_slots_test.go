@@ -1,6 +1,10 @@
 package cio_test
 
 import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -9,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/cio"
@@ -142,4 +148,148 @@ func tunnelProxy(t *testing.T, secure bool) *httptest.Server {
 		tunnels.Wait()
 	})
 	return s
+}
+
+// TestWaitForADial: the pool's limit is for the bounds. Who waits while another
+// request makes the connection waits for that; while that one waits for a slot, they
+// all do.
+func TestWaitForADial(t *testing.T) {
+	const ms = time.Millisecond
+	errDown := errors.New("down")
+	for _, tc := range []struct {
+		name     string
+		bound    bool // the one connection is taken
+		deadline time.Duration
+		kind     engine.TimeoutKind // "" = errDown
+		after    time.Duration
+	}{
+		{"the dial is slow", false, 0, "", 600 * ms},
+		{"the dial is slow, and the request's time short", false, 500 * ms, engine.KindRequest, 500 * ms},
+		{"there is no slot", true, 0, engine.KindPool, 200 * ms},
+		{"there is no slot, and the request's time is shorter", true, 150 * ms, engine.KindRequest, 150 * ms},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release := make(chan struct{})
+				defer close(release)
+				plain := newPipes(t, withheld(release))
+				config := cio.Config{Timeouts: engine.Timeouts{Pool: 200 * ms}, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+					if address == "plain:80" {
+						return plain.dial(ctx, network, address)
+					}
+					select {
+					case <-time.After(600 * ms):
+						return nil, errDown
+					case <-ctx.Done():
+						return nil, ctx.Err()
+					}
+				}}
+				if tc.bound {
+					config.MaxConnections = 1
+				}
+				e := newEngine(t, config)
+				defer held(t, e, site(t, "plain")).Body.Close()
+				begin := time.Now()
+				var wg sync.WaitGroup
+				for range 4 {
+					wg.Go(func() {
+						ctx, req := t.Context(), &engine.Request{Method: "GET", URL: mustURL(t, "https://secure/")}
+						if tc.deadline > 0 {
+							req.Deadline, req.DeadlineLimit = begin.Add(tc.deadline), tc.deadline
+							var cancel context.CancelFunc
+							ctx, cancel = context.WithDeadlineCause(ctx, req.Deadline, &engine.TimeoutError{Kind: engine.KindRequest, Limit: tc.deadline})
+							defer cancel()
+						}
+						_, err := e.Execute(ctx, req)
+						took := time.Since(begin)
+						timeout, ok := errors.AsType[*engine.TimeoutError](err)
+						switch {
+						case took != tc.after:
+							t.Errorf("%v after %v, want %v", err, took, tc.after)
+						case tc.kind == "" && !errors.Is(err, errDown):
+							t.Errorf("error = %v", err)
+						case tc.kind != "" && (!ok || timeout.Kind != tc.kind || timeout.Limit != tc.after):
+							t.Errorf("error = %v, want a timeout of kind %s after %v", err, tc.kind, tc.after)
+						}
+					})
+				}
+				wg.Wait()
+			})
+		})
+	}
+}
+
+// TestPanicsByHTTP2: a hook that panics takes neither a place nor a slot with it.
+func TestPanicsByHTTP2(t *testing.T) {
+	for name, set := range map[string]func(*tls.Config, *engine.Trace, func()){
+		"VerifyConnection": func(c *tls.Config, _ *engine.Trace, boom func()) {
+			c.VerifyConnection = func(tls.ConnectionState) error { boom(); return nil }
+		},
+		"PoolWait":     func(_ *tls.Config, tr *engine.Trace, boom func()) { tr.PoolWait = func(string) { boom() } },
+		"ConnectStart": func(_ *tls.Config, tr *engine.Trace, boom func()) { tr.ConnectStart = func(_, _ string) { boom() } },
+		"TLSDone": func(_ *tls.Config, tr *engine.Trace, boom func()) {
+			tr.TLSDone = func(tls.ConnectionState, error) { boom() }
+		},
+		"GotConn":     func(_ *tls.Config, tr *engine.Trace, boom func()) { tr.GotConn = func(engine.GotConn) { boom() } },
+		"WroteHeader": func(_ *tls.Config, tr *engine.Trace, boom func()) { tr.WroteHeader = boom },
+		"FirstByte":   func(_ *tls.Config, tr *engine.Trace, boom func()) { tr.FirstByte = boom },
+		"PutIdle":     func(_ *tls.Config, tr *engine.Trace, boom func()) { tr.PutIdle = func(error) { boom() } },
+	} {
+		for _, h2 := range []bool{true, false} {
+			t.Run(fmt.Sprint(name, " h2=", h2), func(t *testing.T) {
+				a, _, config := counted(t, h2, func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/held" { // until the client gives it up
+						w.(http.Flusher).Flush()
+						<-r.Context().Done()
+						return
+					}
+					echoProto(w, r)
+				})
+				b, _, _ := counted(t, true, echoProto)
+				first := a.URL
+				if name != "PutIdle" {
+					first += "/held"
+				}
+				trace, armed := &engine.Trace{}, true
+				set(config, trace, func() {
+					if armed {
+						armed = false
+						panic("boom")
+					}
+				})
+				e := newEngine(t, cio.Config{TLS: config, MaxConnections: 1, MaxConcurrent: 1})
+				func() {
+					defer func() { _ = recover() }()
+					_, _, _ = send(t, e, first, func(r *engine.Request) { r.Trace = trace })
+				}()
+				if armed {
+					t.Fatal("the hook was not called")
+				}
+				for _, s := range []*httptest.Server{a, b} { // the slot is free for another origin too
+					if _, _, err := send(t, e, s.URL, func(r *engine.Request) { r.Timeouts.Pool = 5 * time.Second }); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestStatsOfProxyUsers: routes that differ in the credentials for a proxy alone
+// have one row.
+func TestStatsOfProxyUsers(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	d := newPipes(t, withheld(release))
+	e := newEngine(t, cio.Config{Dial: d.dial})
+	for _, user := range []string{"ada", "bob"} {
+		resp, err := e.Execute(t.Context(), &engine.Request{Method: "GET", URL: site(t, "a"), Proxy: engine.FixedProxy(mustURL(t, "http://"+user+"@proxy"))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+	}
+	if s := e.Stats(); len(s.Routes) != 1 || s.Routes[0] != (cio.RouteStats{Route: "http://a:80 by http://proxy:80", Open: 2}) {
+		t.Errorf("%+v", s)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/ctxerr"
 	"github.com/godwit-go/godwit/internal/dial"
 	"github.com/godwit-go/godwit/internal/transfer"
 )
@@ -33,12 +34,14 @@ import (
 //
 // A route is pipelined once a response has shown HTTP/1.1 and that connections
 // persist. It is not for barFor, after maxStrikes connections in a row that lost
-// requests before they had answered as many as fit on one.
+// requests, or left one unanswered for muteFor until its time was over, before they
+// had answered as many as fit on one.
 const (
 	defaultPipelineMaxSize = 20
 
 	maxStrikes = 3
 	barFor     = 5 * time.Minute
+	muteFor    = time.Second / 4 // shorter silences may be the caller's impatience
 
 	// maxPipelinedResends is how often a request goes to another pipelined
 	// connection. After that it gets a connection for itself.
@@ -126,11 +129,27 @@ func (s *lanes) waiting(stats *Stats) {
 	}
 }
 
+// close refuses those who wait for a place. The pool is closed already.
+func (s *lanes) close() {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.byRoute {
+		l.mu.Lock()
+		l.dismiss(errPoolClosed)
+		l.mu.Unlock()
+	}
+}
+
 // lane is what a route has of pipelining.
 //
 // Who finds no place tries to open a further connection, one caller at a time:
 // the scout. If the pool has none to give, it waits in line for a place; if
-// there is no pipe either, in the pool's queue.
+// there is no pipe either, in the pool's queue. A connection that cannot be made
+// fails all who wait, if there is no pipe, unless it was the scout's own limit, or
+// end, that kept it from being made.
 type lane struct {
 	engine *Engine
 	route  dial.Route
@@ -142,8 +161,10 @@ type lane struct {
 	pipes  []*pipe
 	queue  []*ticket // wait for a place, in order of arrival
 	scout  *ticket
-	proven bool // a response has shown that the server can
-	never  bool // the route leads by a proxy that forwards requests
+	trying time.Time // since when a connection is being made and there is no pipe; zero = it is not
+	places uint64    // asked for so far
+	proven bool      // a response has shown that the server can
+	never  bool      // the route leads by a proxy that forwards requests
 	// strikes counts the failures in a row; barred is until when not to
 	// pipeline, as the pool counts time.
 	strikes int
@@ -165,9 +186,8 @@ func (l *lane) isBarred() bool {
 }
 
 // enter gets t a place in a pipe. Instead of one it may return a connection that
-// t is to use alone, or alone without one: then t is not pipelined at all. pause
-// is how long it may wait.
-func (l *lane) enter(t *ticket, pause time.Duration) (c *conn, alone bool, err error) {
+// t is to use alone, or alone without one: then t is not pipelined at all.
+func (l *lane) enter(t *ticket, limits engine.Timeouts) (c *conn, alone bool, err error) {
 	l.mu.Lock()
 	if t.alarm == nil {
 		t.alarm = l.takeAlarm()
@@ -183,6 +203,8 @@ func (l *lane) enter(t *ticket, pause time.Duration) (c *conn, alone bool, err e
 			return nil, false, nil
 		}
 	}
+	t.arrival = l.places
+	l.places++
 	if l.scout == nil {
 		l.scout = t
 		t.state.Store(ticketScouts)
@@ -191,27 +213,50 @@ func (l *lane) enter(t *ticket, pause time.Duration) (c *conn, alone bool, err e
 		l.queue = append(l.queue, t)
 	}
 	l.mu.Unlock()
-	limit := t.x.clock.Whole.Or(transfer.In(pause, time.Now(), engine.KindPool))
+	p := patience{begin: time.Now(), connect: limits.Connect}
+	p.place = t.x.clock.Whole.Or(transfer.In(limits.Pool, p.begin, engine.KindPool))
 	for {
 		switch t.state.Load() {
 		case ticketQueued:
-			if err = l.linger(t, limit); err != nil {
+			if err = l.linger(t, p); err != nil {
 				return nil, false, err
 			}
 		case ticketScouts:
-			if c, alone, err = l.fetch(t, limit); err != nil || alone {
+			if c, alone, err = l.fetch(t, p); err != nil || alone {
 				return c, alone, err
 			}
 		case ticketDismissed:
-			return nil, true, nil
+			return nil, t.cause == nil, t.cause
 		default:
 			return nil, false, nil
 		}
 	}
 }
 
+// patience is for how long a ticket waits to get into a pipe.
+type patience struct {
+	begin   time.Time
+	place   transfer.Due  // for a place, or in the pool's queue
+	connect time.Duration // for a connection that is being made
+}
+
+// due is when the connection that is being made must be there. What others have
+// spent on it counts for who waits for them. mu is held.
+func (l *lane) due(p patience) transfer.Due {
+	switch {
+	case l.trying.IsZero():
+		return transfer.Due{}
+	case l.trying.After(p.begin):
+		return transfer.In(p.connect, l.trying, engine.KindConnect)
+	}
+	return transfer.In(p.connect, p.begin, engine.KindConnect)
+}
+
 // linger waits in the queue until something changes; an error ends the wait.
-func (l *lane) linger(t *ticket, limit transfer.Due) error {
+func (l *lane) linger(t *ticket, p patience) error {
+	l.mu.Lock()
+	limit := p.place.Or(l.due(p))
+	l.mu.Unlock()
 	var err error
 	switch {
 	case t.x.aborted.Load():
@@ -222,7 +267,9 @@ func (l *lane) linger(t *ticket, limit transfer.Due) error {
 			t.alarm.wait(now, limit.At)
 			return nil
 		}
-		err = limit.Err()
+		if err = limit.Err(); limit.Kind == engine.KindConnect {
+			err = &engine.OpError{Op: engine.OpConnect, Err: err}
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -231,8 +278,7 @@ func (l *lane) linger(t *ticket, limit transfer.Due) error {
 		// It was served just now. A place may be taken and given up again; with
 		// the scout's part the next one has to go on.
 		if l.scout == t {
-			l.scout = nil
-			l.promote()
+			l.resign()
 			return err
 		}
 		return nil
@@ -242,52 +288,100 @@ func (l *lane) linger(t *ticket, limit transfer.Due) error {
 }
 
 // fetch gets a connection for t, the scout, and makes a pipe of it.
-func (l *lane) fetch(t *ticket, limit transfer.Due) (c *conn, alone bool, err error) {
-	x, pool := t.x, l.engine.pool
-	c, err = x.obtain(l.route, x.resends > 0, func(r *route, w *waiter) (*conn, error) {
-		if l.hasPipes() {
-			pool.leave(r, w)
-			return nil, errBusy
-		}
-		return pool.await(x.ctx, r, w, limit)
-	})
+func (l *lane) fetch(t *ticket, p patience) (c *conn, alone bool, err error) {
+	c, err = l.obtain(t, p)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.scout = nil
 	switch {
 	case errors.Is(err, errBusy):
+		if len(l.pipes) == 0 {
+			return nil, false, nil // the pipe that it should have waited for is gone
+		}
+		l.scout = nil
 		if p := l.vacancy(); p != nil && len(l.queue) == 0 {
 			p.seat(t)
-		} else if len(l.pipes) == 0 {
-			l.scout = t // the pipe that it should have waited for is gone
 		} else {
 			t.state.Store(ticketQueued)
-			l.queue = slices.Insert(l.queue, 0, t)
+			l.enqueue(t)
 			l.admit()
 		}
 		return nil, false, nil
 	case err != nil:
-		l.promote()
+		if len(l.pipes) == 0 && ctxerr.Of(t.x.ctx) == nil && !t.x.aborted.Load() && !engine.IsTimeout(err) {
+			l.dismiss(err)
+		}
+		l.resign()
 		return nil, false, err
-	case c.Forward:
+	}
+	l.scout, l.trying = nil, time.Time{}
+	if c.Forward {
 		// How the request is written depends on it; and such proxies are the
 		// least to be trusted with pipelining.
 		l.never = true
-		l.dismiss()
+		l.dismiss(nil)
 		return c, true, nil
 	}
+	l.open(c, t)
+	return nil, false, nil
+}
+
+// obtain gets a connection for t, the scout: errBusy if there is none and t can wait
+// for a place in a pipe instead.
+func (l *lane) obtain(t *ticket, p patience) (*conn, error) {
+	x, pool := t.x, l.engine.pool
+	whole := x.clock.Whole
+	defer func() { x.clock.Whole = whole }()
+	x.clock.Whole = whole.Or(l.try(p))
+	return x.obtain(l.route, x.resends > 0, func(r *route, w *waiter) (*conn, error) {
+		l.mu.Lock()
+		busy := len(l.pipes) > 0
+		l.trying = time.Time{}
+		l.mu.Unlock()
+		if busy {
+			pool.leave(r, w)
+			return nil, errBusy
+		}
+		if h := l.engine.http2; h != nil {
+			h.makeRoom(r)
+		}
+		c, err := pool.await(x.ctx, r, w, p.place.At, p.place.Err())
+		if err == nil {
+			x.clock.Whole = whole.Or(l.try(p))
+		}
+		return c, err
+	})
+}
+
+// try takes notice that a connection is being made, and returns until when that may
+// take.
+func (l *lane) try(p patience) transfer.Due {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.trying.IsZero() && len(l.pipes) == 0 {
+		l.trying = time.Now()
+		for _, t := range l.queue {
+			t.alarm.ring() // its limit has changed
+		}
+	}
+	return l.due(p)
+}
+
+// open makes a pipe of a connection; t gets the first place. mu is held.
+func (l *lane) open(c *conn, t *ticket) {
 	p := newPipe(l, c)
 	l.pipes = append(l.pipes, p)
 	p.seat(t)
 	l.admit()
 	l.promote()
-	return nil, false, nil
 }
 
-func (l *lane) hasPipes() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.pipes) > 0
+// enqueue puts t into the queue, by its arrival. mu is held.
+func (l *lane) enqueue(t *ticket) {
+	i := len(l.queue)
+	for i > 0 && l.queue[i-1].arrival > t.arrival {
+		i--
+	}
+	l.queue = slices.Insert(l.queue, i, t)
 }
 
 // vacancy returns a pipe with a free place, or nil; the pipe that was made first
@@ -340,6 +434,14 @@ func (l *lane) promote() {
 	t.alarm.ring()
 }
 
+// resign makes the next in the queue the scout. mu is held.
+func (l *lane) resign() {
+	l.scout = nil
+	if l.promote(); l.scout == nil {
+		l.trying = time.Time{}
+	}
+}
+
 // strike counts a failure of the server to bear pipelining. mu is held.
 func (l *lane) strike() {
 	if l.strikes++; l.strikes >= maxStrikes {
@@ -352,12 +454,14 @@ func (l *lane) strike() {
 func (l *lane) bar() {
 	l.strikes, l.proven = 0, false
 	l.barred = l.engine.pool.now() + barFor
-	l.dismiss()
+	l.dismiss(nil)
 }
 
-// dismiss lets all who wait go without pipelining. mu is held.
-func (l *lane) dismiss() {
+// dismiss lets all who wait go: to fail by why or, if that is nil, to do without
+// pipelining. mu is held.
+func (l *lane) dismiss(why error) {
 	for _, t := range l.queue {
+		t.cause = why
 		t.state.Store(ticketDismissed)
 		t.alarm.ring()
 	}

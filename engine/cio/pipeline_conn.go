@@ -1,6 +1,7 @@
 package cio
 
 import (
+	"errors"
 	"net"
 	"runtime"
 	"slices"
@@ -60,7 +61,9 @@ type pipe struct {
 	pooled  *[pipeSize]byte
 	buf     []byte
 	r, w    int
-	drainBy time.Time // patience with what is being discarded; zero = nothing is
+	asked   uint64        // taken when buf was last read into: what is there answers no later request
+	heard   time.Duration // when the last byte came, as lastByte
+	drainBy time.Time     // patience with what is being discarded; zero = nothing is
 }
 
 // rest is what is still to come of a response that was given up.
@@ -86,8 +89,12 @@ func (p *pipe) at(seq uint64) **ticket { return &p.line[seq%uint64(len(p.line))]
 
 func (t *ticket) placed() bool { return t.state.Load() >= ticketWaits }
 
-// touch takes notice that bytes went over the wire.
-func (p *pipe) touch() { p.lastByte.Store(int64(time.Since(p.began))) }
+// touch takes notice that bytes went over the wire, and returns when.
+func (p *pipe) touch() time.Duration {
+	now := time.Since(p.began)
+	p.lastByte.Store(int64(now))
+	return now
+}
 
 // seat puts t at the end of the line.
 func (p *pipe) seat(t *ticket) {
@@ -162,6 +169,7 @@ func (p *pipe) unsent(t *ticket, from uint64, err error) error {
 		}
 		return nil
 	}
+	reads := own && t.state.Load() == ticketReads
 	if own && t.placed() {
 		p.remove(t)
 	}
@@ -170,6 +178,8 @@ func (p *pipe) unsent(t *ticket, from uint64, err error) error {
 	}
 	if p.live == 0 {
 		p.retire(err)
+	} else if reads {
+		p.handOn()
 	}
 	if own {
 		return err
@@ -184,21 +194,28 @@ func (p *pipe) wrote(from uint64) {
 			t.written.Store(true)
 			if t.x.clock.Header > 0 || t.x.req.Trace != nil {
 				t.alarm.ring()
+				if t.state.Load() == ticketReads {
+					p.dated.Store(true) // it may be in a read already
+					p.conn.SetReadDeadline(past)
+				}
 			}
 		}
 	}
 }
 
-// elect gives the duty to flush to the last in line but not to t.
+// elect gives the duty to flush to the last in line but not to t, nor to who reads,
+// who does not look. If there is none, a goroutine has it.
 func (p *pipe) elect(t *ticket) {
 	for seq := p.tail; seq > p.head; seq-- {
-		if other := *p.at(seq - 1); other != t && other.placed() {
+		if other := *p.at(seq - 1); other != t && other.state.Load() == ticketWaits {
 			other.duty.Store(true)
 			other.alarm.ring()
 			return
 		}
 	}
-	p.flushing = false
+	if p.flushing = len(p.out) > 0 && p.live > 0; p.flushing {
+		p.lane.engine.start(func() { p.flush(nil) })
+	}
 }
 
 // write writes b within the limits of t. It runs without the lock.
@@ -247,18 +264,25 @@ func (p *pipe) leave(t *ticket, why error) error {
 	case why == nil:
 		return p.done(t)
 	case state == ticketWaits || t.x.gaveUp(why):
-		if state == ticketReads && !t.x.answered && p.answered > 0 && engine.IsTimeout(why) {
+		if state == ticketReads && !t.x.answered && p.answered > 0 && engine.IsTimeout(why) && time.Since(p.began)-p.heard >= muteFor {
 			l.strike() // perhaps the server answers but the first request
 		}
 		p.abandon(t)
 	default: // what is read next would not be a response
 		p.remove(t)
-		if lost := p.cut(p.head, why); (lost || !t.x.answered && p.answered > 0) && why != errNotDrained {
+		p.unsend(t)
+		if lost := p.cut(p.head, why); (lost || !t.x.answered && p.answered > 0) && atFault(why) {
 			p.blame()
 		}
 		p.retire(why)
 	}
 	return why
+}
+
+// atFault reports whether why is the server's doing, and not that of a hook.
+func atFault(why error) bool {
+	_, malformed := errors.AsType[*engine.ProtocolError](why)
+	return malformed || broken(why) || why == errNotKept
 }
 
 // gaveUp reports whether why is the caller's own reason to leave, and the
@@ -274,8 +298,8 @@ func (p *pipe) done(t *ticket) error {
 	p.advance()
 	why := p.closing
 	switch {
-	case p.r < p.w && (p.head == p.tail || p.head >= p.taken.Load()):
-		why = errSurplus // nobody has asked for it
+	case p.r < p.w && (p.head == p.tail || p.head >= p.asked):
+		why = errSurplus // nobody had asked for it when it came
 		p.cut(p.head, why)
 		p.retire(why)
 	case p.head == p.tail && p.closing != nil:
@@ -388,6 +412,7 @@ func (p *pipe) cut(from uint64, why error) (lost bool) {
 		if t := *slot; t.placed() {
 			lost = true
 			t.cause = why
+			p.unsend(t)
 			t.duty.Store(false)
 			t.state.Store(ticketLost)
 			t.alarm.ring()
@@ -399,6 +424,13 @@ func (p *pipe) cut(from uint64, why error) (lost bool) {
 	p.out = p.out[:0]
 	p.taken.Store(min(p.taken.Load(), p.tail))
 	return lost
+}
+
+// unsend takes back that the request was sent, if it was not and will not be.
+func (p *pipe) unsend(t *ticket) {
+	if t.seq >= p.taken.Load() {
+		t.x.sent.Store(false)
+	}
 }
 
 // blame counts a connection that the server ended before it had answered what

@@ -14,6 +14,7 @@ import (
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/cio"
+	"github.com/godwit-go/godwit/header"
 )
 
 func wantOp(t testing.TB, err error, op engine.Op, is error, sent bool) {
@@ -501,6 +502,10 @@ func TestPipeliningClose(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		e.Close()
+		synctest.Wait()
+		if s := e.Stats(); s.Waiting != 0 {
+			t.Errorf("%+v", s) // though nothing on the wire has ended
+		}
 		if _, _, err := fetch(t.Context(), e, getting(t, pipeSite, "/late")); !errors.Is(err, engine.ErrClosed) {
 			t.Error(err)
 		}
@@ -518,4 +523,154 @@ func TestPipeliningClose(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	})
+}
+
+// TestSurplusBehindABody: what came together with a body, before the next request
+// was written, is not the answer to that.
+func TestSurplusBehindABody(t *testing.T) {
+	big, evil := strings.Repeat("x", 20_000), answer("evil")
+	for name, wire := range map[string]string{"length": answer(big) + evil, "chunks": chunked(big) + evil, "a part": answer(big) + evil[:9]} {
+		for _, read := range []bool{true, false} {
+			t.Run(fmt.Sprint(name, ", read ", read), func(t *testing.T) {
+				shared(t, wire, func(t *testing.T, e *cio.Engine, release chan struct{}, behind func() <-chan outcome) {
+					close(release)
+					resp, err := e.Execute(t.Context(), getting(t, pipeSite, "/first"))
+					if err != nil {
+						t.Fatal(err)
+					}
+					done := behind()
+					if read {
+						if b, err := io.ReadAll(resp.Body); len(b) != len(big) || err != nil {
+							t.Errorf("%d bytes, %v", len(b), err)
+						}
+					}
+					resp.Body.Close()
+					wantBehind(t, done)
+				})
+			})
+		}
+	}
+}
+
+// TestSurplusBehindAnAbandonedBody: the same, where the next in line discards the
+// body and a third one is behind it.
+func TestSurplusBehindAnAbandonedBody(t *testing.T) {
+	shared(t, answer(strings.Repeat("x", 20_000))+answer("evil"), func(t *testing.T, e *cio.Engine, release chan struct{}, behind func() <-chan outcome) {
+		close(release)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		if _, err := e.Execute(ctx, getting(t, pipeSite, "/first")); err != nil {
+			t.Fatal(err)
+		}
+		done, third := behind(), behind()
+		cancel()
+		wantBehind(t, done)
+		wantBehind(t, third)
+	})
+}
+
+// TestNoStaleRetryInAPipeline: a request that was not yet written when the connection
+// ended goes on another one even so; its sending there is the first.
+func TestNoStaleRetryInAPipeline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		d := newPipes(t, func(c *peerConn) {
+			if c.n > 0 {
+				echo(c)
+				return
+			}
+			c.head()
+			c.send(ok)
+			c.head()
+			<-release // the next is being written
+		})
+		e := pipelined(t, pipeSite, cio.Config{Dial: d.dial, NoStaleRetry: true})
+		var done []<-chan outcome
+		for i := range 4 {
+			done = append(done, sending(t.Context(), e, getting(t, pipeSite, fmt.Sprintf("/%d", i))))
+			synctest.Wait()
+		}
+		close(release)
+		for i, ch := range done {
+			got := <-ch
+			if i < 2 {
+				if oe, isOp := errors.AsType[*engine.OpError](got.err); !isOp || !oe.Sent {
+					t.Errorf("%d: error = %#v", i, got.err)
+				}
+			} else if got.err != nil || got.body != fmt.Sprintf("GET /%d", i) {
+				t.Errorf("%d: %+v", i, got)
+			}
+		}
+	})
+}
+
+// TestPipeliningImpatience: short timeouts of the caller's own, and errors of his
+// hooks, say nothing of the server; a server that says nothing for long is not
+// pipelined.
+func TestPipeliningImpatience(t *testing.T) {
+	for name, tc := range map[string]struct {
+		timeout time.Duration
+		hook    error
+		barred  bool
+	}{
+		"short timeout": {timeout: 20 * time.Millisecond},
+		"long timeout":  {timeout: time.Second, barred: true},
+		"hook":          {hook: errSource},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newPipes(t, func(c *peerConn) {
+					for line := range ahead(c) {
+						time.Sleep(time.Millisecond)
+						if line == "GET /slow" {
+							if tc.hook != nil {
+								c.send("HTTP/1.1 102 Processing\r\n\r\n")
+							}
+							time.Sleep(10 * time.Second)
+						}
+						c.send(answer(line))
+					}
+				})
+				e := pipelined(t, pipeSite, cio.Config{Dial: d.dial, MaxConnectionsPerRoute: 20})
+				for range 4 {
+					quick := sending(t.Context(), e, getting(t, pipeSite, "/quick"))
+					synctest.Wait()
+					req := getting(t, pipeSite, "/slow")
+					if tc.hook != nil {
+						req.Trace = &engine.Trace{Informational: func(int, header.Header) error { return tc.hook }}
+					} else {
+						req.Deadline = time.Now().Add(tc.timeout)
+					}
+					slow := sending(t.Context(), e, req)
+					synctest.Wait()
+					behind := sending(t.Context(), e, getting(t, pipeSite, "/behind"))
+					if err := (<-slow).err; tc.hook == nil {
+						wantKind(t, err, engine.KindRequest)
+					} else if !errors.Is(err, tc.hook) {
+						t.Error(err)
+					}
+					if got := <-behind; got.err != nil {
+						t.Error(got.err)
+					}
+					if got := <-quick; got.err != nil {
+						t.Error(got.err)
+					}
+				}
+				mustFetch(t, e, getting(t, pipeSite, "/warm"))
+				var done []<-chan outcome
+				for range 5 {
+					done = append(done, sending(t.Context(), e, getting(t, pipeSite, "/")))
+				}
+				synctest.Wait()
+				if s := e.Stats(); (s.Open > 1) != tc.barred {
+					t.Errorf("%+v", s)
+				}
+				for _, ch := range done {
+					if got := <-ch; got.err != nil {
+						t.Error(got.err)
+					}
+				}
+			})
+		})
+	}
 }

@@ -70,10 +70,12 @@ func (x *exchange) runPiped(key dial.Route) (c *conn, alone bool, err error) {
 		x.clock.Begin = time.Now()
 	}
 	x.scan.Limits = x.engine.limits
-	x.ticket = &ticket{x: x, lane: x.engine.lanes.of(x.engine, key), head: head}
+	x.ticket = &ticket{x: x, lane: x.engine.lanes.of(x.engine, key), method: x.req.Method, head: head}
 	x.reg = engine.OnAbort(x.ctx, x)
 	for {
-		c, alone, err = x.queueUp()
+		if c, alone, err = x.queueUp(); err == nil && (c != nil || !alone) {
+			x.tellConn(c)
+		}
 		if err == nil && !alone {
 			if err = x.converse(); err == nil {
 				return nil, false, nil
@@ -112,23 +114,28 @@ func (x *exchange) queueUp() (c *conn, alone bool, err error) {
 		trace.PoolWait(t.lane.route.String())
 	}
 	x.asked = false
-	c, alone, err = t.lane.enter(t, x.req.Timeouts.Or(x.engine.config.Timeouts).Pool)
+	c, alone, err = t.lane.enter(t, x.req.Timeouts.Or(x.engine.config.Timeouts))
 	if err != nil {
 		e := wrap(engine.OpPool, err)
 		return nil, false, &engine.OpError{Op: e.Op, Err: e.Err, Sent: e.Sent || x.reached}
 	}
-	if trace != nil && trace.GotConn != nil {
-		if c != nil {
-			trace.GotConn(engine.GotConn{Local: c.Info.Local, Remote: c.Info.Remote, Reused: c.used, Idle: c.idleFor})
-		} else if !alone {
-			got := engine.GotConn{Local: x.conn.Info.Local, Remote: x.conn.Info.Remote, Reused: x.Reused}
-			if t.seq == 0 {
-				got.Idle = x.conn.idleFor
-			}
-			trace.GotConn(got)
-		}
-	}
 	return c, alone, nil
+}
+
+// tellConn tells of the connection that x has got: c or, without one, the pipe's.
+func (x *exchange) tellConn(c *conn) {
+	trace, t := x.req.Trace, x.ticket
+	switch {
+	case trace == nil || trace.GotConn == nil:
+	case c != nil:
+		c.tell(trace)
+	default:
+		got := engine.GotConn{Local: x.conn.Info.Local, Remote: x.conn.Info.Remote, Reused: x.Reused}
+		if t.seq == 0 {
+			got.Idle = x.conn.idleFor
+		}
+		trace.GotConn(got)
+	}
 }
 
 // converse waits for x's turn and reads the response, the body as far as it is
@@ -144,8 +151,8 @@ func (x *exchange) converse() error {
 	if err == nil {
 		err = x.receive()
 	}
-	if err == nil && t.placed() {
-		x.settle(p)
+	if err == nil && x.end == nil && !x.settle(p) {
+		err = t.cause // writing it has failed while it was answered
 	}
 	if err == nil {
 		return nil
@@ -161,8 +168,9 @@ func (x *exchange) converse() error {
 }
 
 // settle takes what is here of the body out of the pipe's buffer. If it is all,
-// the next in line can go on before the caller reads.
-func (x *exchange) settle(p *pipe) {
+// the next in line can go on before the caller reads. It reports whether x still has
+// its place, or needs none any more.
+func (x *exchange) settle(p *pipe) bool {
 	for x.end == nil && p.r < p.w && x.w < len(x.buf) {
 		x.w += x.pullOwned(x.buf[x.w:])
 	}
@@ -170,18 +178,23 @@ func (x *exchange) settle(p *pipe) {
 		if x.r == x.w {
 			x.giveBuffer()
 		}
-		return
+		return true
 	}
 	t := x.ticket
 	t.lane.mu.Lock()
-	if t.placed() {
+	placed := t.placed()
+	if placed {
 		p.noteHead(t)
 	}
 	t.lane.mu.Unlock()
+	if !placed {
+		return false
+	}
 	if limit := x.clock.Total(); !limit.At.IsZero() {
 		t.deadline = time.AfterFunc(time.Until(limit.At), t.expire)
 	}
 	t.unhold()
+	return true
 }
 
 // pullPiped is pull for a body on a shared connection.
@@ -242,9 +255,13 @@ func (x *exchange) sharedDue(p *pipe, begin time.Time) transfer.Due {
 
 // mayResendPiped decides whether the request is sent again after err: its
 // connection ended before a byte of the answer. A request that was the first
-// on a fresh connection is not sent again, as without pipelining.
+// on a fresh connection is not sent again, as without pipelining. One that was not
+// on the wire yet is not sent again but for the first time.
 func (x *exchange) mayResendPiped(err error) bool {
-	if x.aborted.Load() || x.answered || x.req.NoStaleRetry || x.engine.config.NoStaleRetry {
+	if x.aborted.Load() || x.answered {
+		return false
+	}
+	if x.sent.Load() && (x.req.NoStaleRetry || x.engine.config.NoStaleRetry) {
 		return false
 	}
 	if _, lost := errors.AsType[*lostError](err); lost {

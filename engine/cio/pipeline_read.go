@@ -34,9 +34,12 @@ func (p *pipe) fill(t *ticket, b []byte) (int, error) {
 		if err := t.endedBy(); err != nil {
 			return 0, err
 		}
+		if !t.told && t.written.Load() {
+			continue // just now
+		}
 		n, err := p.conn.Read(b)
 		if n > 0 {
-			p.touch()
+			p.heard = p.touch()
 			return n, nil
 		}
 		switch {
@@ -69,6 +72,7 @@ func (p *pipe) more(t *ticket) error {
 	}
 	n, err := p.fill(t, p.buf[p.w:])
 	p.w += n
+	p.asked = p.taken.Load()
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
@@ -102,11 +106,14 @@ func (p *pipe) readHead(t *ticket, scan *h1.Scanner) ([]byte, error) {
 // first takes notice of the first byte of a response.
 func (p *pipe) first(t *ticket) error {
 	x := t.x
-	if x.answered || p.head != t.seq {
-		return nil // it is another's
+	switch {
+	case p.head != t.seq && p.head >= p.asked: // it is another's
+		return errSurplus
+	case p.head != t.seq, x.answered:
+		return nil
 	}
 	x.answered = true
-	if t.seq >= p.taken.Load() {
+	if t.seq >= p.asked {
 		return &engine.ProtocolError{Reason: "a response came before its request was sent", Section: "RFC 9112 §9.3.2"}
 	}
 	if trace := x.req.Trace; trace != nil {
@@ -133,6 +140,7 @@ func (p *pipe) read(t *ticket, b []byte) (int, error) {
 			return 0, err
 		}
 		p.w = n
+		p.asked = p.taken.Load()
 	}
 	n := copy(b, p.buf[p.r:p.w])
 	p.r += n
@@ -148,7 +156,7 @@ func (p *pipe) drain(t *ticket) error {
 		if err == nil {
 			err = p.skip(t, method)
 		}
-		if err == nil && p.r < p.w && p.head+1 >= p.taken.Load() {
+		if err == nil && p.r < p.w && p.head+1 >= p.asked {
 			err = errSurplus
 		}
 		if err != nil {
@@ -178,7 +186,7 @@ func (p *pipe) methodAtHead(t *ticket) (string, error) {
 	if !t.placed() {
 		return "", &lostError{t.cause}
 	}
-	return (*p.at(p.head)).x.req.Method, nil
+	return (*p.at(p.head)).method, nil
 }
 
 // skip discards the rest of the response at the head of the line, within

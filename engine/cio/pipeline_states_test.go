@@ -1,12 +1,14 @@
 package cio_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -445,4 +447,367 @@ func TestPipeliningCloseKeeps(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPipeliningPanics: a hook panics, and the caller recovers: those behind, and
+// those who come later, go on.
+func TestPipeliningPanics(t *testing.T) {
+	boom := func() { panic("hook") }
+	for name, trace := range map[string]*engine.Trace{
+		"PoolWait":      {PoolWait: func(string) { boom() }},
+		"ConnectStart":  {ConnectStart: func(string, string) { boom() }},
+		"resent":        {ConnectStart: func(string, string) { boom() }},
+		"GotConn":       {GotConn: func(engine.GotConn) { boom() }},
+		"WroteRequest":  {WroteRequest: func(error) { boom() }},
+		"FirstByte":     {FirstByte: boom},
+		"Informational": {Informational: func(int, header.Header) error { boom(); return nil }},
+		"PutIdle":       {PutIdle: func(error) { boom() }},
+	} {
+		for _, others := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", others ", others), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					release := make(chan struct{})
+					d := newPipes(t, func(c *peerConn) {
+						lines := ahead(c)
+						c.send(answer(<-lines))
+						<-release
+						for line := range lines {
+							if line == "GET /resent" && c.n == 0 {
+								return
+							}
+							c.send("HTTP/1.1 103 Early Hints\r\n\r\n" + answer(line))
+						}
+					})
+					e := newEngine(t, cio.Config{Dial: d.dial, Pipelining: true, MaxConnectionsPerRoute: 1, MaxConcurrent: 3})
+					if name != "ConnectStart" {
+						mustFetch(t, e, getting(t, pipeSite, "/warm"))
+					} else {
+						close(release)
+					}
+					var first, last <-chan outcome
+					if others && name != "ConnectStart" {
+						first = sending(t.Context(), e, getting(t, pipeSite, "/before"))
+						synctest.Wait()
+					}
+					ended := make(chan any)
+					go func() {
+						defer func() { ended <- recover() }()
+						req := getting(t, pipeSite, "/"+name)
+						req.Trace = trace
+						fetch(t.Context(), e, req)
+					}()
+					if others {
+						synctest.Wait()
+						last = sending(t.Context(), e, getting(t, pipeSite, "/behind"))
+						synctest.Wait()
+					}
+					if name != "ConnectStart" {
+						close(release)
+					}
+					if v := <-ended; v != "hook" {
+						t.Errorf("recovered %v", v)
+					}
+					if first != nil {
+						if got := <-first; got.err != nil || got.body != "GET /before" {
+							t.Errorf("%+v", got)
+						}
+					}
+					if last != nil {
+						wantBehind(t, last)
+					}
+					for range 4 {
+						req := getting(t, pipeSite, "/later")
+						req.Deadline = time.Now().Add(time.Minute)
+						if _, body, err := fetch(t.Context(), e, req); err != nil || body != "GET /later" {
+							t.Fatalf("%q, %v", body, err)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestPipeliningDutyIsNotAReaders: the one who was to write is cancelled, and nobody
+// else waits in line; who comes next does not wait for the response under way.
+func TestPipeliningDutyIsNotAReaders(t *testing.T) {
+	shared(t, ok, func(t *testing.T, e *cio.Engine, release chan struct{}, _ func() <-chan outcome) {
+		first := sending(t.Context(), e, getting(t, pipeSite, "/first"))
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		req := getting(t, pipeSite, "/cancelled")
+		req.Trace = &engine.Trace{GotConn: func(engine.GotConn) {
+			cancel()
+			synctest.Wait()
+		}}
+		if _, _, err := fetch(ctx, e, req); !errors.Is(err, context.Canceled) {
+			t.Errorf("error = %v", err)
+		}
+		wrote := false
+		req = getting(t, pipeSite, "/behind")
+		req.Trace = &engine.Trace{WroteRequest: func(error) { wrote = true }}
+		done := sending(t.Context(), e, req)
+		synctest.Wait()
+		if !wrote {
+			t.Error("the request waits for the response under way")
+		}
+		close(release)
+		if got := <-first; got.err != nil {
+			t.Error(got.err)
+		}
+		wantBehind(t, done)
+	})
+}
+
+// TestPipeliningLateWrite: a request is written only when its turn to read has come:
+// its header timeout begins then, and the hooks are told.
+func TestPipeliningLateWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newPipes(t, func(c *peerConn) {
+			c.head()
+			c.send(ok)
+			c.head()
+			time.Sleep(time.Second)
+			c.send(ok)
+			time.Sleep(time.Second)
+			c.rest()
+		})
+		e := pipelined(t, pipeSite, cio.Config{Dial: d.dial})
+		first := sending(t.Context(), e, getting(t, pipeSite, "/first"))
+		synctest.Wait()
+		begin := time.Now()
+		req := getting(t, pipeSite, "/")
+		req.Timeouts.Header = 3 * time.Second
+		var wrote time.Duration
+		req.Trace = &engine.Trace{WroteRequest: func(error) { wrote = time.Since(begin) }}
+		_, _, err := fetch(t.Context(), e, req)
+		wantKind(t, err, engine.KindHeader)
+		if took := time.Since(begin); took != 5*time.Second || wrote != 2*time.Second {
+			t.Errorf("after %v, written after %v", took, wrote)
+		}
+		if got := <-first; got.err != nil {
+			t.Error(got.err)
+		}
+	})
+}
+
+// TestPipeliningRequestIsTheCallers: what becomes of a request after its exchange has
+// failed does not matter to those behind it.
+func TestPipeliningRequestIsTheCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		d := newPipes(t, func(c *peerConn) {
+			for line := range ahead(c) {
+				if line == "GET /first" {
+					<-release
+				}
+				if line == "HEAD /" {
+					c.send("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n")
+				} else {
+					c.send(answer(line))
+				}
+			}
+		})
+		e := pipelined(t, pipeSite, cio.Config{Dial: d.dial})
+		first := sending(t.Context(), e, getting(t, pipeSite, "/first"))
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		req := getting(t, pipeSite, "/")
+		req.Method = "HEAD"
+		cancelled := sending(ctx, e, req)
+		synctest.Wait()
+		done := sending(t.Context(), e, getting(t, pipeSite, "/behind"))
+		synctest.Wait()
+		cancel()
+		<-cancelled
+		req.Method = "GET"
+		close(release)
+		<-first
+		begin := time.Now()
+		wantBehind(t, done)
+		if took := time.Since(begin); took > 0 {
+			t.Errorf("after %v", took)
+		}
+	})
+}
+
+// failingWrites is a connection on which a write begins to fail.
+type failingWrites struct {
+	net.Conn
+	fail chan error // what a write of more than 99 bytes returns
+}
+
+func (c failingWrites) Write(p []byte) (int, error) {
+	if len(p) > 99 {
+		return 0, <-c.fail
+	}
+	return c.Conn.Write(p)
+}
+
+// TestPipeliningWriteFailsWhileAnswered: a response that came before its request was
+// written whole ends with an error if writing fails in the middle of it.
+func TestPipeliningWriteFailsWhileAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun, fail := make(chan struct{}), make(chan error)
+		d := newPipes(t, func(c *peerConn) {
+			c.head()
+			c.send(ok)
+			c.head()
+			<-begun
+			c.send(ok + "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nx")
+			c.rest()
+		})
+		dialing := func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := d.dial(ctx, network, addr)
+			return failingWrites{c, fail}, err
+		}
+		e := pipelined(t, pipeSite, cio.Config{Dial: dialing})
+		first := sending(t.Context(), e, getting(t, pipeSite, "/first"))
+		synctest.Wait()
+		req := getting(t, pipeSite, "/"+strings.Repeat("x", 99))
+		req.Trace = &engine.Trace{Informational: func(int, header.Header) error {
+			fail <- errSource
+			synctest.Wait()
+			return nil
+		}}
+		done := sending(t.Context(), e, req)
+		synctest.Wait()
+		close(begun)
+		if got := <-first; got.err != nil {
+			t.Error(got.err)
+		}
+		if got := <-done; !errors.Is(got.err, errSource) {
+			t.Errorf("error = %v", got.err)
+		}
+	})
+}
+
+// TestPipeliningWriterLeaves: who has just got the turn to read is still writing for
+// others, blocked, and is cancelled; the next one reads.
+func TestPipeliningWriterLeaves(t *testing.T) {
+	dir, err := os.MkdirTemp("", "godwit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	ln, err := net.Listen("unix", dir+"/socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	queued, begun, left := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	t.Cleanup(func() {
+		ln.Close()
+		wg.Wait()
+	})
+	wg.Go(func() {
+		for n := 0; ; n++ {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer conn.Close()
+				c := &peerConn{Conn: conn, Reader: bufio.NewReaderSize(conn, 16), n: n}
+				if n > 0 {
+					echo(c)
+					return
+				}
+				c.head()
+				c.send(ok)
+				c.head() // of /first
+				c.head() // of /writer
+				close(begun)
+				select {
+				case <-queued:
+				case <-t.Context().Done():
+				}
+				c.head() // of /next
+				c.take(20)
+				c.send(answer("GET /first"))
+				select {
+				case <-left:
+				case <-t.Context().Done():
+				}
+				c.send(answer("GET /writer") + answer("GET /next"))
+				c.rest()
+			})
+		}
+	})
+	small := func(context.Context, string, string) (net.Conn, error) {
+		c, err := net.Dial("unix", ln.Addr().String())
+		if err == nil {
+			c.(*net.UnixConn).SetWriteBuffer(4 << 10)
+		}
+		return c, err
+	}
+	e := pipelined(t, pipeSite, cio.Config{Dial: small, Timeouts: engine.Timeouts{Idle: 8 * time.Second}})
+	large := func(path string, got func()) *engine.Request {
+		req := getting(t, pipeSite, path)
+		req.Header = header.New("X", strings.Repeat("x", 14<<10))
+		req.Trace = &engine.Trace{GotConn: func(engine.GotConn) { got() }}
+		return req
+	}
+	wrote := make(chan struct{})
+	req := getting(t, pipeSite, "/first")
+	req.Trace = &engine.Trace{WroteRequest: func(error) { close(wrote) }}
+	first := sending(t.Context(), e, req)
+	within(t, "the first is written", wrote)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var next <-chan outcome
+	req = getting(t, pipeSite, "/writer")
+	req.Trace = &engine.Trace{GotConn: func(engine.GotConn) {
+		seated := make(chan struct{})
+		next = sending(t.Context(), e, large("/next", func() { close(seated) }))
+		<-seated
+	}}
+	writer := sending(ctx, e, req)
+	within(t, "the writer begins", begun)
+	var once sync.Once
+	last := sending(t.Context(), e, large("/last", func() { once.Do(func() { close(queued) }) }))
+	if got := within(t, "the first", first); got.err != nil {
+		t.Error(got.err)
+	}
+	cancel()
+	if got := within(t, "the writer", writer); !errors.Is(got.err, context.Canceled) {
+		t.Error(got.err)
+	}
+	close(left)
+	for path, done := range map[string]<-chan outcome{"/next": next, "/last": last} {
+		if got := within(t, path, done); got.err != nil || got.body != "GET "+path {
+			t.Errorf("%s: %q, %v", path, got.body, got.err)
+		}
+	}
+}
+
+// TestPipeliningDutyOfAllLost: the one who was to write for all is cancelled, and the
+// only one left has the turn to read already, its request unwritten.
+func TestPipeliningDutyOfAllLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		d := newPipes(t, func(c *peerConn) {
+			c.head()
+			c.send(ok)
+			<-release
+			echo(c)
+		})
+		e := pipelined(t, pipeSite, cio.Config{Dial: d.dial})
+		first := sending(t.Context(), e, getting(t, pipeSite, "/first")) // its write blocks
+		synctest.Wait()
+		done := sending(t.Context(), e, getting(t, pipeSite, "/behind"))
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		req := getting(t, pipeSite, "/last")
+		req.Trace = &engine.Trace{GotConn: func(engine.GotConn) {
+			close(release)
+			<-first
+			cancel()
+			synctest.Wait()
+		}}
+		if _, _, err := fetch(ctx, e, req); !errors.Is(err, context.Canceled) {
+			t.Errorf("error = %v", err)
+		}
+		wantBehind(t, done)
+	})
 }

@@ -2,9 +2,13 @@ package cio_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -456,5 +460,200 @@ func TestPipeliningStress(t *testing.T) {
 	wg.Wait()
 	if n := good.Load(); n < 1000 {
 		t.Errorf("only %d of 3200 came through", n)
+	}
+}
+
+// TestPipeliningDialFails: who waits for a connection that another one makes waits
+// for no longer than if he made his own.
+func TestPipeliningDialFails(t *testing.T) {
+	const limit = 3 * time.Second
+	mute := func(context.Context, string, string) (net.Conn, error) {
+		client, server := net.Pipe()
+		go io.Copy(io.Discard, server)
+		return client, nil
+	}
+	failing := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		time.Sleep(time.Second)
+		return nil, errSource
+	}
+	for name, tc := range map[string]struct {
+		dial   engine.DialFunc
+		scheme string
+		op     engine.Op
+		after  time.Duration // of the first; the others fail with it, or after limit
+	}{
+		"hangs":     {hangingDial, "http", engine.OpConnect, limit},
+		"TLS hangs": {mute, "https", engine.OpTLS, limit},
+		"fails":     {failing, "http", engine.OpConnect, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := newEngine(t, cio.Config{Dial: tc.dial, Pipelining: true, Protocols: cio.HTTP1, Timeouts: engine.Timeouts{Connect: limit}})
+				begin := time.Now()
+				var wg sync.WaitGroup
+				for i := range 20 {
+					wg.Go(func() {
+						_, _, err := fetch(t.Context(), e, &engine.Request{Method: "GET", URL: mustURL(t, tc.scheme+"://pipe.test/")})
+						want := min(tc.after, time.Duration(i)*time.Millisecond+limit)
+						if tc.after == limit {
+							want = time.Duration(i)*time.Millisecond + limit
+							wantKind(t, err, engine.KindConnect)
+						} else if !errors.Is(err, errSource) {
+							t.Errorf("%d: %v", i, err)
+						}
+						if oe, isOp := errors.AsType[*engine.OpError](err); !isOp || i == 0 && oe.Op != tc.op || oe.Op == engine.OpPool || oe.Sent {
+							t.Errorf("%d: %#v", i, err)
+						}
+						if took := time.Since(begin); took != want {
+							t.Errorf("%d: after %v, want %v", i, took, want)
+						}
+					})
+					time.Sleep(time.Millisecond)
+				}
+				wg.Wait()
+			})
+		})
+	}
+}
+
+// TestPipeliningDialEnds: what ends one's attempt to connect for a reason of his own
+// is not the others'.
+func TestPipeliningDialEnds(t *testing.T) {
+	for name, tc := range map[string]struct {
+		first, second func(*engine.Request)
+		cancel        bool
+		fails         error // the second
+	}{
+		"cancelled":        {cancel: true},
+		"deadline":         {first: func(r *engine.Request) { r.Deadline = time.Now().Add(time.Second) }},
+		"connect timeout":  {first: func(r *engine.Request) { r.Timeouts.Connect = time.Second }},
+		"the other's own":  {second: func(r *engine.Request) { r.Timeouts.Connect = time.Second }, fails: context.DeadlineExceeded},
+		"in the pool only": {second: func(r *engine.Request) { r.Timeouts.Pool = 3 * time.Second }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newPipes(t, echo)
+				slow := func(ctx context.Context, network, addr string) (net.Conn, error) {
+					select {
+					case <-time.After(2 * time.Second):
+						return d.dial(ctx, network, addr)
+					case <-ctx.Done():
+						return nil, ctx.Err()
+					}
+				}
+				e := newEngine(t, cio.Config{Dial: slow, Pipelining: true, MaxConnectionsPerRoute: 1})
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				a, b := getting(t, pipeSite, "/a"), getting(t, pipeSite, "/b")
+				if tc.first != nil {
+					tc.first(a)
+				}
+				if tc.second != nil {
+					tc.second(b)
+				}
+				first := sending(ctx, e, a)
+				synctest.Wait()
+				second := sending(t.Context(), e, b)
+				synctest.Wait()
+				begin := time.Now()
+				if tc.cancel {
+					cancel()
+				}
+				got := <-second
+				if !errors.Is(got.err, tc.fails) || tc.fails == nil && got.body != "GET /b" {
+					t.Errorf("the second: %+v", got)
+				}
+				if tc.fails != nil {
+					wantKind(t, got.err, engine.KindConnect)
+					if took := time.Since(begin); took != time.Second {
+						t.Errorf("after %v", took)
+					}
+				}
+				if got := <-first; (got.err != nil) != (tc.cancel || tc.first != nil) {
+					t.Errorf("the first: %+v", got)
+				}
+			})
+		})
+	}
+}
+
+// TestPipeliningPoolIsNotConnecting: the wait for a slot in the pool does not count
+// as connecting.
+func TestPipeliningPoolIsNotConnecting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newPipes(t, func(c *peerConn) {
+			for line := range ahead(c) {
+				if line == "GET /slow" {
+					time.Sleep(time.Minute)
+				}
+				c.send(answer(line))
+			}
+		})
+		slow := func(ctx context.Context, network, addr string) (net.Conn, error) {
+			time.Sleep(2 * time.Second)
+			return d.dial(ctx, network, addr)
+		}
+		e := newEngine(t, cio.Config{Dial: slow, Pipelining: true, MaxConnections: 1, Timeouts: engine.Timeouts{Connect: 3 * time.Second}})
+		a := sending(t.Context(), e, getting(t, &url.URL{Host: "other.test"}, "/slow"))
+		time.Sleep(10 * time.Second)
+		var done []<-chan outcome
+		for range 3 {
+			done = append(done, sending(t.Context(), e, getting(t, pipeSite, "/b")))
+			synctest.Wait()
+		}
+		for _, ch := range append(done, a) {
+			if got := <-ch; got.err != nil {
+				t.Error(got.err)
+			}
+		}
+	})
+}
+
+// TestPipeliningQueue: who came first gets the first place.
+func TestPipeliningQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var order []string
+		d := newPipes(t, func(c *peerConn) {
+			lines := ahead(c)
+			c.send(answer(<-lines))
+			for line := range lines {
+				<-release
+				order = append(order, line)
+				c.send(answer(line))
+			}
+		})
+		e := pipelined(t, pipeSite, cio.Config{Dial: d.dial, PipelineMaxSize: 2})
+		var done []<-chan outcome
+		var want []string
+		for i := range 6 {
+			done = append(done, sending(t.Context(), e, getting(t, pipeSite, fmt.Sprintf("/%d", i))))
+			want = append(want, fmt.Sprintf("GET /%d", i))
+			synctest.Wait()
+		}
+		close(release)
+		for _, ch := range done {
+			if got := <-ch; got.err != nil {
+				t.Error(got.err)
+			}
+		}
+		if !slices.Equal(order, want) {
+			t.Errorf("order %v", order)
+		}
+	})
+}
+
+// TestPipeliningMakesRoom: who waits for a slot closes an idle HTTP/2 connection.
+func TestPipeliningMakesRoom(t *testing.T) {
+	s, _, config := counted(t, true, echoProto)
+	p := newPeer(t, echo)
+	e := newEngine(t, cio.Config{TLS: config, Pipelining: true, MaxConnections: 1})
+	for range 3 {
+		if _, got, err := send(t, e, s.URL); err != nil || got != "HTTP/2.0" {
+			t.Fatal(got, err)
+		}
+		req := p.get()
+		req.Timeouts.Pool = 10 * time.Second
+		mustFetch(t, e, req)
 	}
 }

@@ -11,7 +11,7 @@ import (
 const (
 	ticketQueued    = iota // in lane.queue
 	ticketScouts           // is lane.scout
-	ticketDismissed        // to go without pipelining
+	ticketDismissed        // to fail by its cause, or to go without pipelining
 	ticketLost             // its connection ended
 	ticketLeft             // has left its pipe
 	ticketWaits            // in a pipe, behind others
@@ -20,10 +20,11 @@ const (
 
 // ticket is an exchange's place in line.
 type ticket struct {
-	x     *exchange
-	lane  *lane
-	head  []byte // the request, as it is written
-	alarm *alarm
+	x      *exchange
+	lane   *lane
+	method string // the request may be changed when its owner has left
+	head   []byte // the request, as it is written
+	alarm  *alarm
 
 	// What its owner looks at without the lock. They are changed with it held,
 	// before the alarm rings.
@@ -38,10 +39,11 @@ type ticket struct {
 
 	// The lane's lock guards these; the owner may read pipe and cause when the
 	// state says that they are set.
-	pipe  *pipe
-	seq   uint64
-	cause error // of ticketLost
-	noted bool  // the head of its response was looked at
+	pipe    *pipe
+	seq     uint64
+	arrival uint64
+	cause   error // of ticketLost and ticketDismissed
+	noted   bool  // the head of its response was looked at
 }
 
 // alarm wakes a caller: something may have changed. It may ring without reason.
@@ -82,6 +84,9 @@ func (t *ticket) await(p *pipe) error {
 		if x.aborted.Load() {
 			return x.ctxError()
 		}
+		// The state goes first: who has the turn to read gets no duty any more, so
+		// that what is found here is all.
+		state := t.state.Load()
 		if t.duty.Swap(false) {
 			if err := p.flush(t); err != nil {
 				return err
@@ -90,7 +95,7 @@ func (t *ticket) await(p *pipe) error {
 		if !t.told && t.written.Load() {
 			t.tell(p)
 		}
-		switch t.state.Load() {
+		switch state {
 		case ticketReads:
 			return nil
 		case ticketLost:
@@ -203,4 +208,18 @@ func (t *ticket) endedBy() error {
 		return transfer.ErrClosed
 	}
 	return nil
+}
+
+// abandon gives up t's place, wherever that is, as if it had been cancelled: a hook
+// of its owner has panicked.
+func (t *ticket) abandon() {
+	t.x.aborted.Store(true)
+	t.lane.mu.Lock()
+	if t.lane.scout == t {
+		t.lane.resign()
+	}
+	t.lane.mu.Unlock()
+	if t.placed() {
+		t.pipe.leave(t, errPanicked)
+	}
 }

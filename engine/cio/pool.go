@@ -10,7 +10,6 @@ import (
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/ctxerr"
 	"github.com/godwit-go/godwit/internal/dial"
-	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 // pool keeps idle connections by route and bounds the open ones.
@@ -75,6 +74,7 @@ var (
 	errUnsent     = errors.New("the request body was not sent to its end")
 	errIdleFull   = errors.New("enough idle connections")
 	errTooOld     = errors.New("the connection is too old")
+	errPanicked   = errors.New("a hook panicked")
 	errMadeRoom   = errors.New("closed to make room")
 	errPoolClosed = engine.ErrClosed
 )
@@ -431,11 +431,12 @@ func closeAll(dead []*conn) {
 	}
 }
 
-// await waits for what the pool grants w.
-func (p *pool) await(ctx context.Context, r *route, w *waiter, due transfer.Due) (*conn, error) {
+// await waits for what the pool grants w, until the limit, where the error is
+// reason; a zero time = for ever.
+func (p *pool) await(ctx context.Context, r *route, w *waiter, limit time.Time, reason error) (*conn, error) {
 	var expired <-chan time.Time
-	if !due.At.IsZero() {
-		timer := time.NewTimer(time.Until(due.At))
+	if !limit.IsZero() {
+		timer := time.NewTimer(time.Until(limit))
 		defer timer.Stop()
 		expired = timer.C
 	}
@@ -447,6 +448,6 @@ func (p *pool) await(ctx context.Context, r *route, w *waiter, due transfer.Due)
 		return nil, ctxerr.Of(ctx)
 	case <-expired:
 		p.leave(r, w)
-		return nil, due.Err()
+		return nil, reason
 	}
 }

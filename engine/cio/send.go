@@ -121,7 +121,7 @@ func (x *exchange) trailers() header.Header {
 
 // fields returns those of the request that are for who reads it.
 func (x *exchange) fields() header.Header {
-	if x.conn.Info.Proxy == nil || x.conn.Forward {
+	if x.conn.Forward {
 		return x.req.Header
 	}
 	return dial.ForOrigin(x.req.Header)

@@ -356,6 +356,8 @@ var ofHTTP1 = map[string]string{
 	"Proxy/Forward":                            asksTunnel,
 	"Proxy/ForwardWithBody":                    asksTunnel,
 	"Proxy/ForwardAuthorization":               asksTunnel,
+	"Proxy/ForwardAuthorizationField":          asksTunnel,
+	"Proxy/ForwardHost":                        asksTunnel,
 	"Proxy/HTTPSProxy":                         asksTunnel,
 	"Proxy/RequestProxy":                       asksTunnel,
 	"Proxy/RequestNoProxy":                     asksTunnel,

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -37,6 +39,81 @@ func hookTests() []test {
 		{name: "TraceTLS", needs: engine.TLSConfig, run: hookTraceTLS},
 		{name: "TraceFailure", run: hookTraceFailure},
 		{name: "TraceResent", run: hookTraceResent},
+		{name: "PanicsLoseNothing", needs: engine.ConnectionLimits | engine.ConcurrencyLimit | engine.CustomResolve | engine.HTTPProxy, run: hookPanics},
+	}
+}
+
+// hookPanics: a panic in the caller's own code fails the call, by an error or by
+// the panic itself, and takes no place with it, neither that of a connection nor
+// that of an exchange.
+func hookPanics(t *T) {
+	for _, tc := range []struct {
+		name string
+		set  func(c *engine.Config, trace *engine.Trace, boom func())
+	}{
+		{"Proxy", func(c *engine.Config, _ *engine.Trace, boom func()) {
+			c.Proxy = func(*url.URL) (*url.URL, error) { boom(); return nil, nil }
+		}},
+		{"Resolve", func(c *engine.Config, _ *engine.Trace, boom func()) {
+			resolve := c.Resolve
+			c.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) { boom(); return resolve(ctx, host) }
+		}},
+		{"Dial", func(c *engine.Config, _ *engine.Trace, boom func()) {
+			if t.s.caps.Has(engine.CustomDial) {
+				c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+					boom()
+					return new(net.Dialer).DialContext(ctx, network, address)
+				}
+			}
+		}},
+		{"DialControl", func(c *engine.Config, _ *engine.Trace, boom func()) {
+			if t.s.caps.Has(engine.DialControl) {
+				c.DialControl = func(context.Context, string, string, syscall.RawConn) error { boom(); return nil }
+			}
+		}},
+		{"PoolWait", func(_ *engine.Config, trace *engine.Trace, boom func()) { trace.PoolWait = func(string) { boom() } }},
+		{"GotConn", func(_ *engine.Config, trace *engine.Trace, boom func()) {
+			trace.GotConn = func(engine.GotConn) { boom() }
+		}},
+		{"DNSStart", func(_ *engine.Config, trace *engine.Trace, boom func()) { trace.DNSStart = func(string) { boom() } }},
+		{"DNSDone", func(_ *engine.Config, trace *engine.Trace, boom func()) {
+			trace.DNSDone = func([]string, error) { boom() }
+		}},
+		{"ConnectStart", func(_ *engine.Config, trace *engine.Trace, boom func()) {
+			trace.ConnectStart = func(_, _ string) { boom() }
+		}},
+		{"ConnectDone", func(_ *engine.Config, trace *engine.Trace, boom func()) {
+			trace.ConnectDone = func(_, _ string, _ error) { boom() }
+		}},
+		{"WroteHeader", func(_ *engine.Config, trace *engine.Trace, boom func()) { trace.WroteHeader = boom }},
+		{"WroteRequest", func(_ *engine.Config, trace *engine.Trace, boom func()) { trace.WroteRequest = func(error) { boom() } }},
+		{"FirstByte", func(_ *engine.Config, trace *engine.Trace, boom func()) { trace.FirstByte = boom }},
+		{"PutIdle", func(_ *engine.Config, trace *engine.Trace, boom func()) { trace.PutIdle = func(error) { boom() } }},
+	} {
+		t.row(tc.name, func(t *T) {
+			s := t.respond("ok")
+			var armed atomic.Bool
+			armed.Store(true)
+			trace := &engine.Trace{}
+			e := t.engine(resolver(nil, "127.0.0.1"), func(c *engine.Config) {
+				c.MaxConcurrent, c.MaxConnections = 1, 1
+				tc.set(c, trace, func() {
+					if armed.Swap(false) {
+						panic("the caller's own code")
+					}
+				})
+			})
+			t.quick("a request whose hook panics", func() {
+				defer func() { _ = recover() }()
+				req := t.request("GET", s.named("panics.test"))
+				req.Trace = trace
+				if resp, err := t.execute(e, req); err == nil {
+					_, _ = io.Copy(io.Discard, resp.Body)
+					resp.Body.Close()
+				}
+			})
+			t.quick("a request after that", func() { t.get(e, s.named("panics.test"), 200, "ok") })
+		})
 	}
 }
 

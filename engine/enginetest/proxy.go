@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/godwit-go/godwit/engine"
@@ -15,6 +16,7 @@ func proxyTests() []test {
 		{name: "Forward", needs: need, run: proxyForward},
 		{name: "ForwardWithBody", needs: need, run: proxyForwardBody},
 		{name: "ForwardAuthorization", needs: need, run: proxyForwardAuth},
+		{name: "ForwardHost", needs: need, run: proxyForwardHost},
 		{name: "ForwardErrorStatus", needs: need, run: proxyForwardStatus},
 		{name: "Tunnel", needs: need | engine.TLSConfig, run: proxyTunnel},
 		{name: "TunnelAuthorization", needs: need | engine.TLSConfig, run: proxyTunnelAuth},
@@ -23,6 +25,10 @@ func proxyTests() []test {
 		{name: "UpgradeByTunnel", needs: need | engine.Upgrade, run: proxyUpgrade},
 		{name: "TunnelBadAnswers", needs: need, run: proxyBadAnswers},
 		{name: "TunnelVerifiesHost", needs: need | engine.TLSConfig, run: proxyVerifies},
+		{name: "ForwardAuthorizationField", needs: need, run: proxyForwardField},
+		{name: "FieldIsForProxies", needs: engine.SOCKS5Proxy, run: proxyField},
+		{name: "Unusable", needs: need, run: proxyUnusable},
+		{name: "ProxySilent", needs: need | engine.RequestTimeout, run: proxySilent},
 		{name: "ProxyDown", needs: need, run: proxyDown},
 		{name: "FuncFails", needs: need, run: proxyFuncFails},
 		{name: "FuncSeesURL", needs: need, run: proxyFuncURL},
@@ -79,6 +85,59 @@ func proxyForwardAuth(t *T) {
 	t.get(e, "http://origin.test/", 200, "forwarded GET http://origin.test/ ")
 	if got := within(t, "the proxy", p.asked).Fields.Values("Proxy-Authorization"); len(got) != 1 || got[0] != basic("ada", "s3:cret") {
 		t.Errorf("Proxy-Authorization %q", got)
+	}
+}
+
+// proxyForwardHost: a proxy that forwards goes by the URL, whatever Host says
+// (RFC 9112 §3.2.2). Where that names another origin the proxy is asked for a
+// tunnel, so that it reaches the server of the URL.
+func proxyForwardHost(t *T) {
+	p := t.httpProxy()
+	s, requests := t.record()
+	e := t.engine(through(p.proxyURL("http", "", "")))
+	got := t.sent(e, requests, t.request("GET", s.URL+"/x", "Host", "other.test"))
+	t.wantHost(got, "other.test")
+	if got.Line != "GET /x HTTP/1.1" {
+		t.Errorf("the origin got %q", got.Line)
+	}
+	if r := within(t, "the proxy", p.asked); r.Line != "CONNECT "+s.Addr+" HTTP/1.1" {
+		t.Errorf("the proxy got %q", r.Line)
+	}
+	t.want(e, t.request("GET", "http://origin.test/", "Host", "origin.test"), 200, "forwarded GET http://origin.test/ ")
+}
+
+// proxyField: Proxy-Authorization is for a proxy that forwards. An origin must not
+// see it (RFC 9110 §11.7.2).
+func proxyField(t *T) {
+	s, requests := t.record()
+	socks := t.socks5("", "", 0)
+	for name, e := range map[string]engine.Engine{"direct": t.engine(), "SOCKS": t.engine(through(socks.proxyURL("socks5", "", "")))} {
+		got := t.sent(e, requests, t.request("GET", s.URL, "Proxy-Authorization", "Bearer x", "X-Other", "y"))
+		if got.Fields.Has("Proxy-Authorization") || got.Fields.Get("X-Other") != "y" {
+			t.Errorf("%s: the origin got %q", name, got.Fields)
+		}
+	}
+}
+
+// proxyForwardField: credentials that a request brings go before the URL's.
+func proxyForwardField(t *T) {
+	p := t.httpProxy()
+	t.want(t.engine(through(p.proxyURL("http", "ada", "pw"))), t.request("GET", "http://origin.test/", "Proxy-Authorization", "Bearer x"),
+		200, "forwarded GET http://origin.test/ ")
+	if got := within(t, "the proxy", p.asked).Fields.Values("Proxy-Authorization"); len(got) != 1 || got[0] != "Bearer x" {
+		t.Errorf("Proxy-Authorization %q: the request's own goes before the URL's, and alone", got)
+	}
+}
+
+// proxyUnusable: a proxy's URL that cannot be right is refused.
+func proxyUnusable(t *T) {
+	for _, u := range []*url.URL{
+		{Scheme: "http", Host: ":3128"}, {Scheme: "http", Host: "p.test:99999"}, {Scheme: "http", Host: "h\r\nX: y"}, {Scheme: "ftp", Host: "p.test"},
+	} {
+		for _, target := range []string{"http://origin.test/", "https://origin.test/"} {
+			err := t.fails(t.engine(through(u)), t.request("GET", target))
+			t.wantOp(err, engine.OpProxy)
+		}
 	}
 }
 
@@ -183,12 +242,26 @@ func (t *T) proxyFails(e engine.Engine, target string) error {
 	return err
 }
 
+// wantProxyError checks that err blames the proxy at addr.
+func (t *T) wantProxyError(err error, addr string) *engine.ProxyError {
+	t.Helper()
+	e, ok := errors.AsType[*engine.ProxyError](err)
+	if !ok || !strings.HasSuffix(e.Proxy, "://"+addr) {
+		t.Fatalf("error %v (%T), want an *engine.ProxyError of %s", err, err, addr)
+	}
+	return e
+}
+
 func proxyRefused(t *T) {
 	for _, status := range []string{"403 Forbidden", "407 Proxy Authentication Required", "502 Bad Gateway", "302 Found"} {
 		s := t.answers("HTTP/1.1 " + status + "\r\nContent-Length: 2\r\nLocation: /x\r\n\r\nno")
 		err := t.proxyFails(t.engine(through(&url.URL{Scheme: "http", Host: s.Addr})), "https://origin.test/")
 		if !strings.Contains(err.Error(), status[:3]) {
 			t.Errorf("error %q does not tell the status %s", err, status)
+		}
+		refusal := t.wantProxyError(err, s.Addr)
+		if strconv.Itoa(refusal.Status) != status[:3] || refusal.Header.Get("Location") != "/x" {
+			t.Errorf("Status %d, Header %q", refusal.Status, refusal.Header)
 		}
 		s.WaitClosed(t)
 	}
@@ -218,10 +291,18 @@ func proxyDown(t *T) {
 		if oe := t.wantOp(err, engine.OpConnect, engine.OpProxy); oe.Sent {
 			t.Error("Sent is true")
 		}
+		t.wantProxyError(err, proxy.Host)
 		if strings.Contains(err.Error(), "pa55word") {
 			t.Errorf("the error shows the password: %v", err)
 		}
 	}
+}
+
+// proxySilent: a timeout while the proxy does not answer is told to be the proxy's.
+func proxySilent(t *T) {
+	s := t.silent("")
+	e := t.engine(through(&url.URL{Scheme: "http", Host: s.Addr}))
+	t.wantProxyError(t.timesOut(e, t.deadline("https://origin.test/"), engine.KindRequest), s.Addr)
 }
 
 func proxyFuncFails(t *T) {
@@ -293,7 +374,7 @@ func proxySOCKS5Refused(t *T) {
 	s := t.respond("ok")
 	for _, code := range []byte{1, 2, 4, 5, 200} {
 		p := t.socks5("", "", code)
-		t.proxyFails(t.engine(through(p.proxyURL("socks5", "", ""))), s.URL)
+		t.wantProxyError(t.proxyFails(t.engine(through(p.proxyURL("socks5", "", ""))), s.URL), p.Addr)
 		p.WaitClosed(t)
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/ctxerr"
@@ -94,15 +95,19 @@ func (e *Engine) Execute(ctx context.Context, req *engine.Request) (*engine.Resp
 		if err := x.Enter(e.gate); err != nil {
 			return nil, err
 		}
-		x.OnEnd = e.leave
+		x.OnEnd = sync.OnceFunc(e.leave) // a hook that panics ends it twice
 	}
+	leave, failed := x.OnEnd, true
+	defer func() {
+		if failed && leave != nil {
+			leave()
+		}
+	}()
 	x, err = e.run(ctx, x, route, req)
 	if err != nil {
-		if e.gate != nil {
-			e.leave()
-		}
 		return nil, err
 	}
+	failed = false
 	return &x.Response, nil
 }
 
@@ -143,7 +148,7 @@ func (e *Engine) connect(ctx context.Context, x *exchange.Exchange, route dial.R
 		},
 	})
 	if err == nil && trace != nil && trace.GotConn != nil {
-		trace.GotConn(engine.GotConn{Local: got.Info.Local, Remote: got.Info.Remote, Reused: got.Used, Idle: got.Idle})
+		got.Tell(trace)
 	}
 	return got, err
 }

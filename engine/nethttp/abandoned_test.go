@@ -1,7 +1,9 @@
 package nethttp_test
 
 import (
+	"bufio"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -77,4 +79,53 @@ func TestAbandonedHandshake(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("the second handshake does not end")
 	}
+}
+
+// TestAbandonedTunnel: an exchange that gets an idle connection while the proxy
+// makes a tunnel for it does not blame the proxy for what the origin does then.
+func TestAbandonedTunnel(t *testing.T) {
+	holding, release := make(chan bool, 1), make(chan bool)
+	s := serve(t, true, nil, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/held" {
+			holding <- true
+			<-release
+			return
+		}
+		<-r.Context().Done()
+	})
+	l, began := listen(t), make(chan bool, 1)
+	go func() {
+		first, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go relayed(first, s.Listener.Addr().String(), connected, make(chan *http.Request, 1))
+		second, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer second.Close()
+		r := bufio.NewReader(second)
+		_, _ = http.ReadRequest(r)
+		began <- true
+		_, _ = r.ReadByte() // no answer
+	}()
+	e := newEngine(t, nethttp.Config{Protocol: nethttp.HTTP1, TLS: trust(s)}, engine.Config{Proxy: engine.FixedProxy(parse(t, "http://"+l.Addr().String()))})
+	done := make(chan result, 2)
+	start(t.Context(), t, e, request(t, "https://example.com/held"), done)
+	<-holding
+	req := request(t, "https://example.com/slow")
+	req.Timeouts.Header = 30 * time.Millisecond
+	start(t.Context(), t, e, req, done)
+	<-began
+	close(release)
+	for range 2 {
+		got := <-done
+		_, blamed := errors.AsType[*engine.ProxyError](got.err)
+		if want := map[string]engine.TimeoutKind{"/slow": engine.KindHeader}[got.path]; blamed || kind(got.err) != want {
+			t.Errorf("%s: %v", got.path, got.err)
+		}
+	}
+	e.Close()
+	l.WaitClosed(t)
 }

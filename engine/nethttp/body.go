@@ -47,7 +47,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.closed.Load() {
 		return 0, errBodyClosed
 	}
-	if b.err = err; err == io.EOF {
+	if b.err = err; err == io.EOF && b.x.faulted() == nil {
 		b.ended.Store(true)
 	} else {
 		b.err = b.x.failure(err)

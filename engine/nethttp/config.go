@@ -4,13 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
 	"net/http"
+	"net/url"
 	"syscall"
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/dial"
-	"github.com/godwit-go/godwit/internal/envproxy"
 	"github.com/godwit-go/godwit/internal/gate"
 )
 
@@ -49,8 +50,8 @@ type Config struct {
 	MaxConnectionsPerRoute int
 	// MaxConcurrent bounds the exchanges that run at once; 0 = no bound.
 	MaxConcurrent int
-	// MaxIdle and MaxIdlePerRoute bound the idle connections that are kept;
-	// 0 = 100, negative = none per route.
+	// MaxIdle and MaxIdlePerRoute bound the idle connections that are kept, those
+	// by each proxy and each unix socket apart; 0 = 100, negative = none per route.
 	MaxIdle, MaxIdlePerRoute int
 	// KeepAlive is how long an idle connection is kept; 0 = 90 s.
 	KeepAlive time.Duration
@@ -59,10 +60,19 @@ type Config struct {
 	// 0 = 256 KiB and 1,000 fields.
 	MaxHeaderBytes, MaxHeaderFields int
 
+	// TCPKeepAlive configures the probes of TCP connections; zero = after 15 s,
+	// every 15 s, 9 times. Without Enable but with another field set, as in
+	// net.KeepAliveConfig{Idle: -1}, there are none. It is not for connections made
+	// by Dial.
+	TCPKeepAlive net.KeepAliveConfig
+	// TCPDelay lets the system hold back small writes until earlier ones are
+	// acknowledged (Nagle's algorithm), which it is else told not to do
+	// (TCP_NODELAY). It is not for connections made by Dial.
+	TCPDelay bool
+
 	// TLS configures TLS; nil = crypto/tls's defaults.
 	TLS *tls.Config
-	// Proxy chooses a proxy of scheme http, https, socks5 or socks5h; nil = by
-	// the environment. Names go to a SOCKS proxy as they are, with either scheme.
+	// Proxy chooses a proxy; nil = by the environment.
 	Proxy engine.ProxyFunc
 	// Dial, Resolve and DialControl are as in engine.Config.
 	Dial        engine.DialFunc
@@ -76,8 +86,12 @@ type Config struct {
 	// MaxRedirects bounds the redirects of one request; 0 = 50.
 	MaxRedirects int
 
-	// CustomizeTransport changes the http.Transport once, when all else is set;
-	// what it changes is its own responsibility.
+	// CustomizeTransport changes the http.Transport, when all else is set; what it
+	// changes is its own responsibility. It is called once for direct connections,
+	// and again for the transports of each proxy, of each unix socket and of
+	// upgrades to what is not websocket, when they are first used: their
+	// DialContext leads there. If it sets Proxy, which is nil here, the engine
+	// chooses none, and net/http talks to those by itself.
 	CustomizeTransport func(*http.Transport)
 	// CustomizeRequest changes each http.Request before it is sent.
 	CustomizeRequest func(*http.Request)
@@ -124,12 +138,13 @@ func (c Config) NewEngine(shared engine.Config) (engine.Engine, error) {
 	e.concurrent = gate.New(c.MaxConcurrent, nil)
 	e.connections = gate.New(c.MaxConnections, e.closeIdle)
 	e.routes.limit, e.routes.waiting = c.MaxConnectionsPerRoute, e.closeIdle
-	e.dialer = &dial.Dialer{Engine: engineName, Proxy: engine.NoProxy, Dial: c.Dial, Resolve: c.Resolve, Control: c.DialControl}
+	e.dialer = &dial.Dialer{
+		Engine: engineName, Proxy: c.Proxy, Dial: c.Dial, Resolve: c.Resolve, Control: c.DialControl,
+		KeepAlive: c.TCPKeepAlive, Delay: c.TCPDelay,
+	}
 	if c.Preconfigured == nil {
-		e.main = e.transport("", c.protocols())
-		e.closers = append(e.closers, e.main)
-	} else if closer, ok := c.Preconfigured.(idleCloser); ok {
-		e.closers = append(e.closers, closer)
+		e.main = e.transport(special{})
+		e.dialer.TLS = e.main.TLSClientConfig.Clone() // for https proxies; net/http changes its own
 	}
 	e.chain = e.build()
 	return e, nil
@@ -192,6 +207,7 @@ func (c Config) check(shared engine.Config) error {
 		{c.MaxIdlePerRoute != 0, "MaxIdlePerRoute"}, {c.KeepAlive != 0, "KeepAlive"},
 		{c.MaxHeaderBytes != 0, "MaxHeaderBytes"}, {c.TLS != nil, "TLS"}, {c.Proxy != nil, "Proxy"},
 		{c.Dial != nil, "Dial"}, {c.Resolve != nil, "Resolve"}, {c.DialControl != nil, "DialControl"},
+		{c.TCPKeepAlive != (net.KeepAliveConfig{}), "TCPKeepAlive"}, {c.TCPDelay, "TCPDelay"},
 		{c.CustomizeTransport != nil, "CustomizeTransport"}, {engine.Limited(c.Timeouts.Connect), "Timeouts.Connect"},
 	} {
 		if option.set {
@@ -227,7 +243,7 @@ func (c Config) capabilities() engine.Capabilities {
 		return caps
 	}
 	caps |= engine.ConnectTimeout | engine.ConnectionLimits | engine.HeaderLimits | engine.HTTPProxy |
-		engine.HTTPSProxy | engine.SOCKS5Proxy | engine.RequestProxy | engine.TLSConfig | engine.UnixSocket |
+		engine.HTTPSProxy | engine.SOCKS4Proxy | engine.SOCKS5Proxy | engine.RequestProxy | engine.TLSConfig | engine.UnixSocket |
 		engine.CustomDial | engine.CustomResolve | engine.DialControl
 	switch c.Protocol {
 	case HTTP1:
@@ -246,13 +262,15 @@ func (c Config) protocols() *http.Protocols {
 	return p
 }
 
-// transport makes a transport for TCP, or for the socket at path unix.
-func (e *Engine) transport(unix string, protocols *http.Protocols) *http.Transport {
+// transport makes a transport.
+func (e *Engine) transport(route special) *http.Transport {
 	c := e.config
+	if route.http1 {
+		c.Protocol = HTTP1
+	}
 	t := &http.Transport{
-		Proxy:                  e.proxy,
-		DialContext:            e.dialContext(unix),
-		Protocols:              protocols,
+		DialContext:            e.dialContext(route),
+		Protocols:              c.protocols(),
 		HTTP2:                  c.HTTP2,
 		DisableCompression:     true,
 		MaxIdleConns:           or(c.MaxIdle, defaultMaxIdle),
@@ -261,10 +279,6 @@ func (e *Engine) transport(unix string, protocols *http.Protocols) *http.Transpo
 		IdleConnTimeout:        or(c.KeepAlive, defaultKeepAlive),
 		ExpectContinueTimeout:  continueTimeout,
 		MaxResponseHeaderBytes: int64(or(c.MaxHeaderBytes, defaultHeaderBytes)),
-		OnProxyConnectResponse: refusedByProxy,
-	}
-	if unix != "" {
-		t.Proxy = nil
 	}
 	t.TLSClientConfig = &tls.Config{}
 	if c.TLS != nil {
@@ -276,11 +290,9 @@ func (e *Engine) transport(unix string, protocols *http.Protocols) *http.Transpo
 	if c.CustomizeTransport != nil {
 		c.CustomizeTransport(t)
 	}
+	t.TLSClientConfig = guarded(t.TLSClientConfig)
+	if u, err := url.Parse(route.proxy); err == nil && route.forward {
+		t.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: u.Host}) // TLS with it is dial's
+	}
 	return t
-}
-
-// environment is the proxy of engines that name none; read once an engine.
-func (e *Engine) environment() engine.ProxyFunc {
-	e.environmentOnce.Do(func() { e.environmentProxy = envproxy.Read() })
-	return e.environmentProxy
 }

@@ -37,7 +37,6 @@ func TestConformance(t *testing.T) {
 	for _, name := range unasked {
 		options = append(options, enginetest.Skip("Framing/"+name, "net/http's reader takes bytes that nobody asked for as the next answer, if the next request comes before it has looked"))
 	}
-	options = append(options, enginetest.Skip("Proxy/UpgradeByTunnel", "net/http asks a proxy to forward whatever is not https"))
 	options = append(options, enginetest.Skip("Upgrade/HoldsTheSlot", "net/http gives the slot of a connection back when it is upgraded"))
 	enginetest.Run(t, nethttp.Config{}, options...)
 }

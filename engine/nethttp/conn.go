@@ -3,7 +3,6 @@ package nethttp
 import (
 	"context"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,13 +17,13 @@ import (
 type dialling struct {
 	cancel context.CancelFunc
 
-	mu      sync.Mutex // guards what follows
-	conn    *conn
-	steps   int // handshakes of TLS or SOCKS that are still to come
-	givenUp bool
+	mu        sync.Mutex // guards what follows
+	conn      *conn
+	handshake bool // TLS with the origin, by net/http, is still to come
+	givenUp   bool
 }
 
-// handshakeGrace is how long a handshake that nobody waits for may go on.
+// handshakeGrace is how long a TLS handshake that nobody waits for may go on.
 const handshakeGrace = time.Second
 
 // giveUp ends a dial on its way. A connection that is complete stays: net/http
@@ -35,7 +34,7 @@ func (d *dialling) giveUp() {
 	d.cancel()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.conn != nil && d.steps > 0 && !d.givenUp {
+	if d.conn != nil && d.handshake && !d.givenUp {
 		d.conn.hurry()
 	}
 	d.givenUp = true
@@ -61,20 +60,12 @@ type conn struct {
 	active   atomic.Int64 // when the last byte moved, in time since made
 	closed   sync.Once
 
-	// bare tells that HTTP begins where the proxy's handshake ends: no hook says
-	// when that is, but net/http then reads into a larger buffer.
-	bare  bool
-	ready atomic.Bool // its handshakes are done
-
-	hurryMu sync.Mutex // guards hurried, and the deadline of a handshake
+	ready   atomic.Bool // its handshake is done
+	hurryMu sync.Mutex  // guards hurried, and the deadline of a handshake
 	hurried bool
 }
 
-// handshakeRead is more than a SOCKS handshake reads at once, and less than
-// net/http's buffer.
-const handshakeRead = 512
-
-// hurry bounds the handshakes that are under way.
+// hurry bounds the handshake that is under way.
 func (c *conn) hurry() {
 	c.hurryMu.Lock()
 	defer c.hurryMu.Unlock()
@@ -84,7 +75,7 @@ func (c *conn) hurry() {
 	}
 }
 
-// settled: the handshakes are done, and their bound is lifted.
+// settled: the handshake is done, and its bound is lifted.
 func (c *conn) settled() {
 	if c.ready.Load() {
 		return
@@ -104,9 +95,6 @@ func (c *conn) lastActive() time.Time { return c.made.Add(time.Duration(c.active
 
 // Read notes when bytes came.
 func (c *conn) Read(p []byte) (int, error) {
-	if c.bare && len(p) > handshakeRead && !c.ready.Load() {
-		c.settled()
-	}
 	n, err := c.Conn.Read(p)
 	if n > 0 {
 		c.touch()
@@ -141,9 +129,8 @@ func (c *conn) Close() error {
 	return err
 }
 
-// dialContext returns the DialContext of a transport; unix is the path of its
-// socket, or "".
-func (e *Engine) dialContext(unix string) func(ctx context.Context, network, addr string) (net.Conn, error) {
+// dialContext returns the DialContext of a transport.
+func (e *Engine) dialContext(to special) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	return func(ctx context.Context, _, addr string) (net.Conn, error) {
 		x := exchangeOf(ctx)
 		lost := x == nil // by an interceptor that put another context in
@@ -151,23 +138,27 @@ func (e *Engine) dialContext(unix string) func(ctx context.Context, network, add
 			x = newExchange(ctx, e, &engine.Request{})
 			defer x.finish()
 		}
+		secure := x.secure()
 		ctx, cancel := context.WithCancel(ctx)
-		d := &dialling{cancel: cancel, steps: x.handshakes()}
+		d := &dialling{cancel: cancel, handshake: secure}
 		if !x.addDial(d) {
 			cancel()
 			return nil, context.Canceled
 		}
-		leave := e.slot(ctx, x, unix+" "+addr)
+		route := dial.Route{TLS: secure, Addr: addr, Unix: to.unix, Proxy: to.proxy}
+		leave := e.slot(ctx, route)
 		if leave == nil {
 			return nil, &engine.OpError{Op: engine.OpPool, Err: context.Canceled}
 		}
-		x.dialStarts()
-		c, err := e.dialer.Connect(ctx, dial.Route{Addr: addr, Unix: unix}, 0, x.dialTrace())
+		route.TLS, route.Tunnel = false, !to.forward // the origin's TLS is net/http's
+		x.dialStarts(route.Proxy != "")
+		c, err := e.dialer.Connect(ctx, route, 0, x.dialTrace())
 		if err != nil {
 			leave()
 			return nil, err
 		}
-		made := &conn{Conn: c.Conn, engine: e, leave: leave, made: time.Now(), bare: x.bareProxy()}
+		x.dialEnds()
+		made := &conn{Conn: c.Conn, engine: e, leave: leave, made: time.Now()}
 		made.ready.Store(lost)
 		if !e.live.add(made) {
 			made.Close()
@@ -177,14 +168,11 @@ func (e *Engine) dialContext(unix string) func(ctx context.Context, network, add
 	}
 }
 
-// slot waits for a place for one more connection; nil = ctx ended before. To a
-// proxy many routes lead, so that only net/http can bound those.
-func (e *Engine) slot(ctx context.Context, x *exchange, route string) (leave func()) {
-	inRoute := func() {}
-	if !x.proxied() {
-		if inRoute = e.routes.enter(route, ctx.Done()); inRoute == nil {
-			return nil
-		}
+// slot waits for a place for one more connection; nil = ctx ended before.
+func (e *Engine) slot(ctx context.Context, route dial.Route) (leave func()) {
+	inRoute := e.routes.enter(route, ctx.Done())
+	if inRoute == nil {
+		return nil
 	}
 	if !e.connections.Enter(ctx.Done()) {
 		inRoute()
@@ -194,12 +182,6 @@ func (e *Engine) slot(ctx context.Context, x *exchange, route string) (leave fun
 		e.connections.Leave()
 		inRoute()
 	}
-}
-
-func (x *exchange) proxied() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.proxy != nil
 }
 
 // done hands c to net/http, unless nobody wants it any more.
@@ -212,11 +194,10 @@ func (d *dialling) done(c *conn, x *exchange) (net.Conn, error) {
 	case x.engine.closed.Load():
 		c.Close()
 		return nil, &engine.OpError{Op: engine.OpBuild, Err: engine.ErrClosed}
-	case givenUp && d.steps > 0:
+	case givenUp && d.handshake:
 		c.Close()
 		return nil, &engine.OpError{Op: engine.OpConnect, Err: context.Canceled}
 	}
-	x.dialEnds()
 	return c, nil
 }
 
@@ -232,36 +213,30 @@ func (x *exchange) addDial(d *dialling) bool {
 }
 
 // dialStarts: the wait in the pool is over.
-func (x *exchange) dialStarts() {
+func (x *exchange) dialStarts(proxied bool) {
 	x.timers.Stop(engine.KindPool)
-	x.setOp(engine.OpConnect)
+	x.mu.Lock()
+	x.op, x.atProxy = engine.OpConnect, proxied
+	x.mu.Unlock()
 	x.timers.Start(engine.KindConnect)
 }
 
-// bareProxy reports whether plain HTTP follows on a proxy's own handshake.
-func (x *exchange) bareProxy() bool {
+// dialEnds: the connection leads to the origin, or to a proxy that forwards.
+func (x *exchange) dialEnds() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.req.URL != nil && x.req.URL.Scheme == "http" && x.proxy != nil && strings.HasPrefix(x.proxy.Scheme, "socks")
+	x.atProxy = false
 }
 
-// handshakes returns how many follow a connection's TCP handshake.
-func (x *exchange) handshakes() int {
+// secure reports whether TLS with the origin follows on a connection.
+func (x *exchange) secure() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	n := 0
-	if x.req.URL != nil && x.req.URL.Scheme == "https" {
-		n++
-	}
-	if x.proxy != nil && x.proxy.Scheme != "http" {
-		n++
-	}
-	return n
+	return x.overTLS
 }
 
-// secured: a TLS handshake is done, with the origin or an https proxy.
+// secured: the TLS handshake with the origin is done.
 func (x *exchange) secured() {
-	x.dialEnds()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if len(x.dials) == 0 {
@@ -270,20 +245,8 @@ func (x *exchange) secured() {
 	d := x.dials[len(x.dials)-1] // those before it have failed
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.steps--
-	if x.proxy != nil && strings.HasPrefix(x.proxy.Scheme, "socks") {
-		d.steps = 0
-	}
-	if d.steps == 0 && d.conn != nil { // an earlier dial may end after a later one has begun
+	d.handshake = false
+	if d.conn != nil { // an earlier dial may end after a later one has begun
 		d.conn.settled()
-	}
-}
-
-// dialEnds: what comes next is said by a proxy, if there is one.
-func (x *exchange) dialEnds() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.proxy != nil && !x.connected {
-		x.op = engine.OpProxy
 	}
 }

@@ -25,7 +25,11 @@ func (e *tooManyRedirects) Error() string {
 // the phase that the hooks have seen.
 func (x *exchange) failure(err error) error {
 	op, sent := x.currentOp(), x.sent.Load()
+	if fault := x.faulted(); fault != nil {
+		return &engine.OpError{Op: fault.Op, Err: fault.Err, Sent: sent}
+	}
 	if ended := ctxerr.Of(x.ctx); ended != nil {
+		ended = x.blamed(ended)
 		return &engine.OpError{Op: op, Err: ended, Sent: sent}
 	}
 	if fault := x.uploadFailure(); fault != nil {
@@ -56,6 +60,20 @@ func (x *exchange) failure(err error) error {
 	}
 	return &engine.OpError{Op: op, Err: err, Sent: sent}
 }
+
+// blamed names the proxy if the time ran out while a connection was on its way
+// through it.
+func (x *exchange) blamed(err error) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.atProxy || x.connected || x.proxy == nil || !engine.IsTimeout(err) {
+		return err
+	}
+	return &engine.ProxyError{Proxy: x.proxy.String(), Err: err}
+}
+
+// errProxyURL is for URLs whose own error would show credentials.
+var errProxyURL = errors.New("the proxy's URL cannot be parsed")
 
 // received tells a broken connection from a broken message. net/http wraps both
 // alike, but only the first has an error of the network inside.

@@ -34,7 +34,10 @@ type exchange struct {
 
 	mu        sync.Mutex // guards what follows; taken before traceMu, never after it
 	op        engine.Op
-	proxy     *url.URL
+	proxy     *url.URL        // of the attempt, without credentials; nil = none
+	overTLS   bool            // the attempt's URL is https
+	atProxy   bool            // a connection is on its way through the proxy
+	fault     *engine.OpError // of a panic that was caught
 	uploads   []*upload
 	dials     []*dialling
 	entered   bool // holds a place in engine.concurrent
@@ -141,13 +144,14 @@ func (x *exchange) refused() bool {
 	return x.expects && x.final && !x.continued
 }
 
-// setProxy notes the proxy of the attempt, without its credentials.
-func (x *exchange) setProxy(u *url.URL) {
+// takes notes the proxy of the attempt, nil if it has none, and whether its
+// origin speaks TLS.
+func (x *exchange) takes(proxy *url.URL, secure bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.proxy = nil
-	if u != nil {
-		x.proxy = &url.URL{Scheme: u.Scheme, Host: u.Host}
+	x.proxy, x.overTLS = nil, secure
+	if proxy != nil {
+		x.proxy = &url.URL{Scheme: proxy.Scheme, Host: proxy.Host}
 	}
 }
 

@@ -13,6 +13,7 @@ package nethttp
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -33,25 +34,15 @@ type Engine struct {
 	dialer       *dial.Dialer
 	connections  *gate.Gate // open connections
 	routes       routes
-	concurrent   *gate.Gate // running exchanges
-	main         *http.Transport
+	concurrent   *gate.Gate      // running exchanges
+	main         *http.Transport // nil with Preconfigured
 	chain        http.RoundTripper
 	closed       atomic.Bool
 	live         live
 
-	environmentOnce  sync.Once
-	environmentProxy engine.ProxyFunc
-
 	mu      sync.Mutex // guards what follows
-	special map[specialRoute]*http.Transport
-	closers []idleCloser
-}
-
-// specialRoute is what net/http cannot have in one transport: connections to
-// different sockets for one host, and HTTP/1.1 only for upgrades.
-type specialRoute struct {
-	unix  string
-	http1 bool
+	special map[special]*specialTransport
+	uses    uint64 // of special
 }
 
 type idleCloser interface{ CloseIdleConnections() }
@@ -85,11 +76,18 @@ func (e *Engine) makeRoom() {
 }
 
 func (e *Engine) closeIdle() {
+	if e.main == nil {
+		if c, ok := e.config.Preconfigured.(idleCloser); ok {
+			c.CloseIdleConnections()
+		}
+		return
+	}
+	e.main.CloseIdleConnections()
 	e.mu.Lock()
-	closers := slices.Clone(e.closers)
+	others := slices.Collect(maps.Values(e.special))
 	e.mu.Unlock()
-	for _, c := range closers {
-		c.CloseIdleConnections()
+	for _, t := range others {
+		t.CloseIdleConnections()
 	}
 }
 
@@ -102,13 +100,19 @@ func (e *Engine) Execute(ctx context.Context, req *engine.Request) (*engine.Resp
 		return nil, err
 	}
 	x := newExchange(ctx, e, req)
+	returned := false
+	defer func() {
+		if !returned { // a function of the caller's panicked, such as Proxy
+			x.finish()
+		}
+	}()
 	resp, err := x.execute()
 	if err != nil {
 		err = x.failure(err)
 		x.finish()
-		return nil, err
 	}
-	return resp, nil
+	returned = true
+	return resp, err
 }
 
 // needs returns the capabilities that req asks for.
@@ -175,83 +179,23 @@ func (e *Engine) send(r *http.Request) (*http.Response, error) {
 	if e.main == nil {
 		return e.verify(r, e.config.Preconfigured)
 	}
-	route := specialRoute{}
-	if x := exchangeOf(r.Context()); x != nil {
-		route = specialRoute{unix: x.req.UnixSocket, http1: e.mustStayHTTP1(r, x.req.Protocol)}
+	if r.URL == nil || r.Header == nil { // an interceptor's request; net/http says what is missing
+		return e.verify(r, e.main)
 	}
-	return e.verify(r, e.transportFor(route))
+	routed, route, err := e.routed(r, exchangeOf(r.Context()))
+	if err != nil {
+		if r.Body != nil {
+			r.Body.Close() // as every RoundTripper does
+		}
+		return nil, err
+	}
+	return e.verify(routed, e.transportFor(route))
 }
 
 // mustStayHTTP1 reports whether ALPN could end in HTTP/2, which knows no upgrade.
 // For websocket net/http itself sees to that.
 func (e *Engine) mustStayHTTP1(r *http.Request, protocol string) bool {
 	return protocol != "" && e.config.Protocol == Auto && r.URL.Scheme == "https" && !strings.EqualFold(protocol, "websocket")
-}
-
-func (e *Engine) transportFor(route specialRoute) *http.Transport {
-	if route == (specialRoute{}) {
-		return e.main
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	t := e.special[route]
-	if t == nil {
-		protocols := e.config.protocols()
-		if route.http1 {
-			protocols = Config{Protocol: HTTP1}.protocols()
-		}
-		t = e.transport(route.unix, protocols)
-		if e.special == nil {
-			e.special = make(map[specialRoute]*http.Transport)
-		}
-		e.special[route] = t
-		e.closers = append(e.closers, t)
-	}
-	return t
-}
-
-// proxy is the transports' Proxy.
-func (e *Engine) proxy(r *http.Request) (*url.URL, error) {
-	choose := e.config.Proxy
-	x := exchangeOf(r.Context())
-	if x != nil && x.req.Proxy != nil {
-		choose = x.req.Proxy
-	}
-	if choose == nil {
-		choose = e.environment()
-	}
-	u, err := choose(r.URL)
-	if err != nil {
-		return nil, &engine.OpError{Op: engine.OpProxy, Err: err}
-	}
-	if u != nil {
-		switch u.Scheme {
-		case "http", "https", "socks5", "socks5h":
-		case "socks4", "socks4a":
-			return nil, &engine.UnsupportedError{Engine: engineName, Capability: engine.SOCKS4Proxy}
-		default:
-			return nil, &engine.OpError{Op: engine.OpProxy, Err: errors.New("proxies of scheme \"" + u.Scheme + "\" are unknown; there are http, https, socks5 and socks5h")}
-		}
-	}
-	if u != nil && x != nil && r.URL.Scheme == "https" {
-		if u, err = dial.WithCredentials(u, x.req.Header); err != nil {
-			return nil, &engine.OpError{Op: engine.OpProxy, Err: err}
-		}
-		r.Header.Del("Proxy-Authorization") // it goes with CONNECT
-	}
-	if x != nil {
-		x.setProxy(u)
-	}
-	return u, nil
-}
-
-// refusedByProxy makes an error of an answer to CONNECT that is no success.
-func refusedByProxy(_ context.Context, proxy *url.URL, connect *http.Request, resp *http.Response) error {
-	if resp.StatusCode == http.StatusOK {
-		return nil
-	}
-	return &engine.OpError{Op: engine.OpProxy, Err: errors.New(
-		proxy.Scheme + " proxy " + proxy.Host + ": CONNECT " + connect.URL.Opaque + " was refused: " + resp.Status)}
 }
 
 type tooManyRedirects struct{ limit int }

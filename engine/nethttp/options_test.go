@@ -227,6 +227,8 @@ func TestPreconfigured(t *testing.T) {
 		"TLS":                    func(_ *nethttp.Config, s *engine.Config) { s.TLS = &tls.Config{} },
 		"Proxy":                  func(_ *nethttp.Config, s *engine.Config) { s.Proxy = engine.FixedProxy(someURL) },
 		"Dial":                   func(c *nethttp.Config, _ *engine.Config) { c.Dial = (&net.Dialer{}).DialContext },
+		"TCPKeepAlive":           func(c *nethttp.Config, _ *engine.Config) { c.TCPKeepAlive.Enable = true },
+		"TCPDelay":               func(c *nethttp.Config, _ *engine.Config) { c.TCPDelay = true },
 		"CustomizeTransport":     func(c *nethttp.Config, _ *engine.Config) { c.CustomizeTransport = func(*http.Transport) {} },
 		"Timeouts.Connect":       func(_ *nethttp.Config, s *engine.Config) { s.Timeouts.Connect = 1 },
 	} {
@@ -295,7 +297,6 @@ func TestProxies(t *testing.T) {
 		{"connect by TLS", with(secure), origin.URL, "CONNECT " + origin.Listener.Addr().String() + auth, ""},
 		{"refused", with(plain), "https://origin.invalid/", "CONNECT origin.invalid:443" + auth, "CONNECT origin.invalid:443 was refused: 407 Proxy Authentication Required"},
 		{"unknown scheme", "ftp://p", "http://origin.invalid/", "", `proxies of scheme "ftp" are unknown`},
-		{"socks4", "socks4://p", "http://origin.invalid/", "", "does not support SOCKS4 proxy"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			u, err := url.Parse(tc.proxy)
@@ -310,12 +311,8 @@ func TestProxies(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), tc.err) || strings.Contains(err.Error(), "secret") {
 					t.Errorf("error = %v, want %q", err, tc.err)
 				}
-				want := engine.OpProxy
-				if tc.name == "socks4" {
-					want = engine.OpBuild
-				}
-				if o := op(err); o != want {
-					t.Errorf("Op = %s, want %s", o, want)
+				if o := op(err); o != engine.OpProxy {
+					t.Errorf("Op = %s", o)
 				}
 			} else if err != nil {
 				t.Fatal(err)

@@ -3,6 +3,7 @@ package nethttp
 import (
 	"sync"
 
+	"github.com/godwit-go/godwit/internal/dial"
 	"github.com/godwit-go/godwit/internal/gate"
 )
 
@@ -14,7 +15,7 @@ type routes struct {
 	waiting func() // as in gate.New
 
 	mu    sync.Mutex // guards gates and their users
-	gates map[string]*routeGate
+	gates map[dial.Route]*routeGate
 }
 
 type routeGate struct {
@@ -24,7 +25,7 @@ type routeGate struct {
 
 // enter waits for a connection slot of the route; the returned function gives it
 // back. It returns nil if done was closed before.
-func (r *routes) enter(route string, done <-chan struct{}) (leave func()) {
+func (r *routes) enter(route dial.Route, done <-chan struct{}) (leave func()) {
 	if r.limit <= 0 {
 		return func() {}
 	}
@@ -33,7 +34,7 @@ func (r *routes) enter(route string, done <-chan struct{}) (leave func()) {
 	if g == nil {
 		g = &routeGate{Gate: gate.New(r.limit, r.waiting)}
 		if r.gates == nil {
-			r.gates = make(map[string]*routeGate)
+			r.gates = make(map[dial.Route]*routeGate)
 		}
 		r.gates[route] = g
 	}
@@ -49,7 +50,7 @@ func (r *routes) enter(route string, done <-chan struct{}) (leave func()) {
 	}
 }
 
-func (r *routes) forget(route string, g *routeGate) {
+func (r *routes) forget(route dial.Route, g *routeGate) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if g.users--; g.users == 0 {

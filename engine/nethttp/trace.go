@@ -18,6 +18,7 @@ func (x *exchange) hook(f func(*engine.Trace)) {
 	if x.req.Trace == nil {
 		return
 	}
+	defer x.caught()
 	x.traceMu.Lock()
 	defer x.traceMu.Unlock()
 	if !x.silent {
@@ -27,10 +28,17 @@ func (x *exchange) hook(f func(*engine.Trace)) {
 
 // dialTrace passes the dialer's events on.
 func (x *exchange) dialTrace() *engine.Trace {
-	t := &engine.Trace{
+	return &engine.Trace{
 		DNSStart: func(host string) {
 			x.setOp(engine.OpDNS)
 			x.hook(func(t *engine.Trace) { call(t.DNSStart, host) })
+		},
+		DNSDone: func(addrs []string, err error) {
+			x.hook(func(t *engine.Trace) {
+				if t.DNSDone != nil {
+					t.DNSDone(addrs, err)
+				}
+			})
 		},
 		ConnectStart: func(network, address string) {
 			x.setOp(engine.OpConnect)
@@ -40,22 +48,44 @@ func (x *exchange) dialTrace() *engine.Trace {
 				}
 			})
 		},
+		ConnectDone: func(network, address string, err error) {
+			x.connectDone(err)
+			x.hook(func(t *engine.Trace) {
+				if t.ConnectDone != nil {
+					t.ConnectDone(network, address, err)
+				}
+			})
+		},
+		TLSStart: x.tlsStart,
+		TLSDone:  x.tlsDone,
 	}
-	t.DNSDone = func(addrs []string, err error) {
-		x.hook(func(t *engine.Trace) {
-			if t.DNSDone != nil {
-				t.DNSDone(addrs, err)
-			}
-		})
+}
+
+// connectDone: what comes next on a connection to a proxy is said by the proxy.
+func (x *exchange) connectDone(err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if err == nil && x.atProxy {
+		x.op = engine.OpProxy
 	}
-	t.ConnectDone = func(network, address string, err error) {
-		x.hook(func(t *engine.Trace) {
-			if t.ConnectDone != nil {
-				t.ConnectDone(network, address, err)
-			}
-		})
-	}
-	return t
+}
+
+func (x *exchange) tlsStart() {
+	x.setOp(engine.OpTLS)
+	x.hook(func(t *engine.Trace) {
+		if t.TLSStart != nil {
+			t.TLSStart()
+		}
+	})
+}
+
+func (x *exchange) tlsDone(state tls.ConnectionState, err error) {
+	x.connectDone(err)
+	x.hook(func(t *engine.Trace) {
+		if t.TLSDone != nil {
+			t.TLSDone(state, err)
+		}
+	})
 }
 
 func call[T any](f func(T), v T) {
@@ -67,27 +97,16 @@ func call[T any](f func(T), v T) {
 // traced returns the exchange's context with net/http's hooks.
 func (x *exchange) traced() context.Context {
 	t := &httptrace.ClientTrace{
-		GetConn:      x.getConn,
-		GotConn:      x.gotConn,
-		WroteHeaders: x.wroteHeaders,
-		WroteRequest: x.wroteRequest,
-		TLSHandshakeStart: func() {
-			x.setOp(engine.OpTLS)
-			x.hook(func(t *engine.Trace) {
-				if t.TLSStart != nil {
-					t.TLSStart()
-				}
-			})
-		},
+		GetConn:           x.getConn,
+		GotConn:           x.gotConn,
+		WroteHeaders:      x.wroteHeaders,
+		WroteRequest:      x.wroteRequest,
+		TLSHandshakeStart: x.tlsStart,
 		TLSHandshakeDone: func(state tls.ConnectionState, err error) {
 			if err == nil {
 				x.secured()
 			}
-			x.hook(func(t *engine.Trace) {
-				if t.TLSDone != nil {
-					t.TLSDone(state, err)
-				}
-			})
+			x.tlsDone(state, err)
 		},
 		Wait100Continue: func() {
 			x.hook(func(t *engine.Trace) {
@@ -143,7 +162,7 @@ func (x *exchange) getConn(route string) {
 	x.timers.Stop(engine.KindHeader) // of an attempt before
 	x.mu.Lock()
 	resent := x.asked && x.reused
-	x.asked, x.connected, x.op = true, false, engine.OpPool
+	x.asked, x.connected, x.atProxy, x.op = true, false, false, engine.OpPool
 	x.final, x.continued, x.interim = false, false, 0
 	x.mu.Unlock()
 	x.hook(func(t *engine.Trace) {

@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -83,13 +85,14 @@ func firstSettings(l net.Listener) (map[uint16]uint32, error) {
 	return settings, nil
 }
 
-// TestSOCKS5: the proxy gets the name as it is, and the credentials.
+// TestSOCKS5: the proxy gets the name or its address, by the scheme, and the
+// credentials.
 func TestSOCKS5(t *testing.T) {
 	origin := serve(t, false, nil, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Host) })
 	for _, tc := range []struct{ name, proxy, seen string }{
-		{"socks5", "socks5://", "origin.invalid:80"},
+		{"socks5", "socks5://", "192.0.2.9:80"},
 		{"socks5h", "socks5h://", "origin.invalid:80"},
-		{"credentials", "socks5://u:secret@", "u:secret@origin.invalid:80"},
+		{"credentials", "socks5h://u:secret@", "u:secret@origin.invalid:80"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -103,7 +106,9 @@ func TestSOCKS5(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			e := newEngine(t, nethttp.Config{Proxy: engine.FixedProxy(u)}, engine.Config{})
+			e := newEngine(t, nethttp.Config{Proxy: engine.FixedProxy(u), Resolve: func(context.Context, string) ([]netip.Addr, error) {
+				return []netip.Addr{netip.MustParseAddr("192.0.2.9")}, nil
+			}}, engine.Config{})
 			resp, text := send(t, e, request(t, "http://origin.invalid/"))
 			if text != "origin.invalid" || resp.Conn.Proxy == nil || resp.Conn.Proxy.String() != u.Scheme+"://"+l.Addr().String() {
 				t.Errorf("answer %q by proxy %v", text, resp.Conn.Proxy)
@@ -143,10 +148,15 @@ func socks5(l net.Listener, origin string, seen chan<- string) error {
 	} else {
 		_, _ = c.Write([]byte{5, 0})
 	}
-	if kind := read(4)[3]; kind != 3 {
-		return errors.New("the address is no name")
+	host := ""
+	switch kind := read(4)[3]; kind {
+	case 1:
+		host = net.IP(read(4)).String()
+	case 3:
+		host = string(read(int(read(1)[0])))
+	default:
+		return fmt.Errorf("address type %d", kind)
 	}
-	host := string(read(int(read(1)[0])))
 	port := binary.BigEndian.Uint16(read(2))
 	if err != nil {
 		return err

@@ -57,8 +57,8 @@ type Dialer struct {
 	Tunnel bool
 
 	// Dial opens connections in place of net.Dialer. It gets host:port as in the
-	// route unless Resolve or Hosts say where that is. Control, LocalAddr and
-	// KeepAlive are then its own affair.
+	// route unless Resolve or Hosts say where that is. Control, LocalAddr,
+	// KeepAlive and Delay are then its own affair.
 	Dial engine.DialFunc
 
 	// Resolve looks up host names; nil = net.DefaultResolver.
@@ -88,12 +88,18 @@ type Dialer struct {
 	LocalAddr netip.Addr
 
 	// Hosts overrides where a "host:port" or a "host" is: at an "address:port"
-	// or an "address" (a name is looked up in turn). Keys are lower case. What a
-	// proxy looks up is not affected.
+	// or an "address" (a name is looked up in turn). Keys are as [CanonicalHosts]
+	// makes them. What a proxy looks up is not affected.
 	Hosts map[string]string
 
-	// KeepAlive configures TCP keep-alive probes; zero = net.Dialer's defaults.
+	// KeepAlive configures the probes of TCP connections; zero = after 15 s, every
+	// 15 s, 9 times, as net.Dialer does. Without Enable but with another field set
+	// there are none.
 	KeepAlive net.KeepAliveConfig
+
+	// Delay lets the system hold back small writes until earlier ones are
+	// acknowledged (Nagle's algorithm: TCP_NODELAY is off).
+	Delay bool
 
 	once struct {
 		proxy, sessions sync.Once
@@ -123,9 +129,14 @@ const noSockets = runtime.GOOS == "js" || runtime.GOOS == "wasip1"
 //
 // timeout covers all of it and is reported as *[engine.TimeoutError] of kind
 // connect; if it is not Limited there is none. ctx's end aborts at once. trace
-// may be nil; none of its hooks is called after Connect has returned. Errors are
-// an *[engine.OpError] with Op dns, connect, proxy or tls, or an
-// *[engine.UnsupportedError] where there are no sockets.
+// may be nil; its hooks are called by the caller's goroutine, and none after
+// Connect has returned. Errors are an *[engine.OpError] with Op dns, connect,
+// proxy or tls, or an *[engine.UnsupportedError] where there are no sockets. What
+// is the proxy's fault is an *[engine.ProxyError] in it.
+//
+// A panic of a hook, or of what checks a certificate, is the caller's; nothing is
+// left open. One of Dial, Resolve or Control, which run in other goroutines, is an
+// error.
 func (d *Dialer) Connect(ctx context.Context, route Route, timeout time.Duration, trace *engine.Trace) (*Conn, error) {
 	if noSockets && d.Dial == nil {
 		return nil, &engine.UnsupportedError{
@@ -147,7 +158,25 @@ func (d *Dialer) Connect(ctx context.Context, route Route, timeout time.Duration
 		timeout = 0
 	}
 	j := &job{Dialer: d, trace: trace, timeout: timeout}
-	return j.connect(ctx, route)
+	defer j.abandon()
+	c, err := j.connect(ctx, route)
+	if err == nil {
+		j.open = nil
+	}
+	return c, err
+}
+
+// Overdue returns err, an error of Connect, with the limit that was reached in
+// place of its cause: the timeout was what another limit had left.
+func Overdue(err, limit error) error {
+	op := engine.OpConnect
+	if e, ok := errors.AsType[*engine.OpError](err); ok {
+		op = e.Op
+	}
+	if p, ok := errors.AsType[*engine.ProxyError](err); ok {
+		limit = &engine.ProxyError{Proxy: p.Proxy, Err: limit}
+	}
+	return &engine.OpError{Op: op, Err: limit}
 }
 
 // undated hides the deadline of a context. net would turn it into a deadline of
@@ -164,6 +193,15 @@ type job struct {
 	*Dialer
 	trace   *engine.Trace
 	timeout time.Duration // 0 = none
+	open    net.Conn      // the socket that is not handed out yet
+}
+
+// abandon closes what is open. A panic may be on its way.
+func (j *job) abandon() {
+	if j.open != nil {
+		j.open.Close()
+		j.open = nil
+	}
 }
 
 func (j *job) connect(ctx context.Context, route Route) (*Conn, error) {
@@ -171,18 +209,25 @@ func (j *job) connect(ctx context.Context, route Route) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := j.transport(ctx, route, proxy)
+	var conn net.Conn
+	switch {
+	case route.Unix != "":
+		conn, err = j.dial(ctx, "unix", &places{known: []string{route.Unix}})
+	case proxy == nil:
+		conn, err = j.tcp(ctx, route.Addr)
+	case j.forwards(route):
+		conn, err = j.reach(ctx, proxy)
+	default:
+		conn, err = j.through(ctx, proxy, route.Addr)
+	}
 	if err != nil {
 		return nil, err
 	}
 	c := &Conn{Conn: conn, Info: &engine.Conn{Local: conn.LocalAddr(), Remote: conn.RemoteAddr()}}
 	if proxy != nil {
 		c.Info.Proxy = proxy.public()
-		if c.Forward = route.forward() && !j.Tunnel; c.Forward {
+		if c.Forward = j.forwards(route); c.Forward {
 			c.ProxyAuthorization = proxy.authorization()
-		} else if err := j.tunnel(ctx, conn, proxy, route.Addr); err != nil {
-			conn.Close()
-			return nil, err
 		}
 	}
 	if route.TLS {
@@ -196,25 +241,8 @@ func (j *job) connect(ctx context.Context, route Route) (*Conn, error) {
 	return c, nil
 }
 
-// transport connects to whom we speak first: the origin, a unix socket or a
-// proxy, the latter by TLS if it is an https one.
-func (j *job) transport(ctx context.Context, route Route, proxy *proxy) (net.Conn, error) {
-	switch {
-	case route.Unix != "":
-		return j.dial(ctx, []target{{"unix", route.Unix}})
-	case proxy == nil:
-		return j.tcp(ctx, route.Addr)
-	}
-	conn, err := j.tcp(ctx, proxy.addr)
-	if err != nil || proxy.scheme != "https" {
-		return conn, err
-	}
-	secure, err := j.secure(ctx, conn, j.proxyTLS(proxy.addr))
-	if err != nil {
-		return nil, err // not a nil *tls.Conn in an interface
-	}
-	return secure, nil
-}
+// forwards reports whether the route's proxy is to forward requests, not bytes.
+func (d *Dialer) forwards(route Route) bool { return route.forward() && !d.Tunnel }
 
 // start runs f in another goroutine.
 func (d *Dialer) start(f func()) {
@@ -224,6 +252,10 @@ func (d *Dialer) start(f func()) {
 	}
 	go f()
 }
+
+// errExited is the error for code that called runtime.Goexit, as
+// testing.T.FailNow does.
+var errExited = errors.New("the custom resolver or dialer ended its goroutine (runtime.Goexit)")
 
 func (d *Dialer) delay() time.Duration {
 	if d.FallbackDelay > 0 {

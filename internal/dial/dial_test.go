@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/header"
 	"github.com/godwit-go/godwit/internal/dial"
 )
 
@@ -219,6 +220,31 @@ func TestLocalAddr(t *testing.T) {
 	}
 }
 
+// TestTCPOptions: what the socket has at last, after what net sets of its own.
+func TestTCPOptions(t *testing.T) {
+	l := serve(t, listen(t, "tcp", "127.0.0.1:0"), echo)
+	for _, tc := range []struct {
+		name                  string
+		keepAlive             net.KeepAliveConfig
+		delay                 bool
+		probes, idle, noDelay int
+	}{
+		{"defaults", net.KeepAliveConfig{}, false, 1, 15, 1},
+		{"probes", net.KeepAliveConfig{Enable: true, Idle: 77 * time.Second}, false, 1, 77, 1},
+		{"no probes", net.KeepAliveConfig{Idle: -1}, false, 0, -1, 1},
+		{"delay", net.KeepAliveConfig{}, true, 1, 15, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			d := &dial.Dialer{Proxy: engine.NoProxy, KeepAlive: tc.keepAlive, Delay: tc.delay}
+			c := connect(t, d, "http://"+l.Addr().String())
+			probes, idle, noDelay := tcpOptions(t, c.Conn.(*net.TCPConn))
+			if probes != tc.probes || noDelay != tc.noDelay || tc.idle >= 0 && idle != tc.idle {
+				t.Errorf("SO_KEEPALIVE %d, TCP_KEEPIDLE %d, TCP_NODELAY %d", probes, idle, noDelay)
+			}
+		})
+	}
+}
+
 func TestHosts(t *testing.T) {
 	for _, tc := range []struct{ name, url, key, value, want string }{
 		{"host", "http://a.example", "a.example", "192.0.2.1", "192.0.2.1:80"},
@@ -229,7 +255,11 @@ func TestHosts(t *testing.T) {
 		{"IPv6 in brackets", "http://a.example:1", "a.example", "[2001:db8::1]", "[2001:db8::1]:1"},
 		{"IPv6 and port", "http://a.example:1", "a.example", "[2001:db8::1]:2", "[2001:db8::1]:2"},
 		{"name", "http://A.example:1", "a.example", "b.example", "b.example:1"},
+		{"IPv6 key", "http://[2001:DB8:0::1]:1", "2001:db8::1", "192.0.2.1", "192.0.2.1:1"},
+		{"IPv6 and port as key", "http://[2001:DB8:0::1]:1", "[2001:db8::1]:1", "192.0.2.1", "192.0.2.1:1"},
 		{"empty", "http://a.example", "a.example", "", "error"},
+		{"a URL", "http://a.example", "a.example", "http://b.example", "error"},
+		{"bad port", "http://a.example", "a.example", "b.example:99999", "error"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := "error"
@@ -270,6 +300,12 @@ func TestRoute(t *testing.T) {
 		{name: "ftp", url: "ftp://a.example", err: `build: scheme "ftp" in the URL is neither http nor https`},
 		{name: "no host", url: "http:///x", err: `build: the URL "http:///x" has no host`},
 		{name: "unknown proxy", url: "http://a.example", proxy: "ftp://u:secret@p", err: `proxy: proxies of scheme "ftp" are unknown; there are http, https, socks4, socks4a, socks5 and socks5h`},
+		{name: "proxy by an international name", url: "http://a.example", proxy: "http://prö.example:3128", want: dial.Route{Addr: "a.example:80", Proxy: "http://xn--pr-gka.example:3128"},
+			text: "http://a.example:80 by http://xn--pr-gka.example:3128"},
+		{name: "proxy with an underscore", url: "http://a.example", proxy: "http://My_Proxy", want: dial.Route{Addr: "a.example:80", Proxy: "http://my_proxy:80"},
+			text: "http://a.example:80 by http://my_proxy:80"},
+		{name: "proxy's port too high", url: "http://a.example", proxy: "http://u:secret@p:99999", err: `proxy: the proxy's URL, http://host:port: port "99999" is not one of 1 to 65535`},
+		{name: "proxy without host but port", url: "http://a.example", proxy: "http://u:secret@:3128", err: "proxy: the proxy's URL has no host: http://host:port is what it should look like"},
 		{name: "proxy without host", url: "http://a.example", proxy: "http://u:secret@/", err: "proxy: the proxy's URL has no host: http://host:port is what it should look like"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -288,6 +324,71 @@ func TestRoute(t *testing.T) {
 				t.Errorf("route = %+v (%s), %v; want %+v (%s)", got, got, err, tc.want, tc.text)
 			}
 		})
+	}
+}
+
+// TestRouteBadProxy: what no parser returns.
+func TestRouteBadProxy(t *testing.T) {
+	for _, host := range []string{"h\r\nX: y", "a b", "a/b"} {
+		d := &dial.Dialer{Proxy: engine.FixedProxy(&url.URL{Scheme: "http", Host: host})}
+		if r, err := d.Route(&engine.Request{URL: parse(t, "http://a.example")}); op(err) != engine.OpProxy {
+			t.Errorf("%q: %v, %v", host, r, err)
+		}
+	}
+}
+
+// TestRouteHost: a Host field that names another origin gets there by a tunnel
+// only, since a proxy that forwards goes by the URL (RFC 9112 §3.2.2).
+func TestRouteHost(t *testing.T) {
+	d := &dial.Dialer{Proxy: engine.FixedProxy(parse(t, "http://p"))}
+	for _, tc := range []struct {
+		url, host string
+		tunnel    bool
+	}{
+		{"http://a.example", "a.example", false},
+		{"http://a.example", "A.example:80", false},
+		{"http://a.example:81", "a.example:81", false},
+		{"http://a.example:81", "a.example", true},
+		{"http://a.example", "b.example", true},
+		{"http://a.example", "", true},
+		{"https://a.example", "b.example", false},
+	} {
+		r, err := d.Route(&engine.Request{URL: parse(t, tc.url), Header: header.New("Host", tc.host)})
+		if err != nil || r.Tunnel != tc.tunnel {
+			t.Errorf("%s with Host %q: %+v, %v; want tunnel = %v", tc.url, tc.host, r, err, tc.tunnel)
+		}
+	}
+}
+
+func TestCanonicalHosts(t *testing.T) {
+	for _, tc := range []struct {
+		key, value, want, err string
+	}{
+		{key: "a.example", value: "192.0.2.1", want: "a.example"},
+		{key: "A.Example:80", value: "b.example:8080", want: "a.example:80"},
+		{key: "bücher.example", value: "[2001:db8::1]:80", want: "xn--bcher-kva.example"},
+		{key: "[2001:DB8::1]", value: "[::1]", want: "2001:db8::1"},
+		{key: "2001:db8:0::1", value: "::1", want: "2001:db8::1"},
+		{key: "[2001:DB8::1]:80", value: "h", want: "[2001:db8::1]:80"},
+		{key: "a.example", value: "http://b.example", want: "a.example", err: `value for "a.example": "http://b.example" is neither a host nor a host:port`},
+		{key: "a.example", value: ":8080", want: "a.example", err: `value for "a.example": there is no host`},
+		{key: "a.example", value: "h:", want: "a.example", err: `port "" is not one of 1 to 65535`},
+		{key: "a.example", value: "h:99999", want: "a.example", err: `port "99999" is not`},
+		{key: "a.example", value: "", want: "a.example", err: "there is no host"},
+		{key: "a.example", value: "b c", want: "a.example", err: `"b c" is not the name of a host`},
+		{key: "https://a.example", value: "::1", want: "https://a.example", err: `key "https://a.example"`},
+		{key: "", value: "::1", want: "", err: `key "": there is no host`},
+	} {
+		got, err := dial.CanonicalHosts(map[string]string{tc.key: tc.value})
+		if (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
+			t.Errorf("%q: %v, want %q", tc.key, err, tc.err)
+		}
+		if value, ok := got[tc.want]; !ok || value != tc.value || len(got) != 1 {
+			t.Errorf("%q became %v, want %q", tc.key, got, tc.want)
+		}
+	}
+	if _, err := dial.CanonicalHosts(map[string]string{"A": "h", "a": "h"}); err == nil || !strings.Contains(err.Error(), `key "a"`) {
+		t.Errorf("twice the same: %v", err)
 	}
 }
 

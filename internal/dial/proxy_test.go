@@ -4,13 +4,17 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"net/url"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,6 +106,7 @@ func TestConnectProxy(t *testing.T) {
 	server, client := certificates(t)
 	for _, tc := range []struct{ name, scheme, user, auth, answer string }{
 		{"plain", "http", "", "", "HTTP/1.1 200 OK\r\n\r\n"},
+		{"bare LF", "http", "", "", "HTTP/1.1 200 OK\nX: y\n\n"},
 		{"credentials", "http", "u:p@", "Proxy-Authorization: Basic dTpw\r\n", "HTTP/1.0 200 Connection established\r\nX: y\r\n\r\n"},
 		{"by TLS", "https", "", "", "HTTP/1.1 204 \r\nContent-Length: 5\r\n\r\n"},
 		{"after a 1xx", "http", "", "", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\nA: b\r\n\r\nHTTP/1.1 200\r\n\r\n"},
@@ -129,14 +134,16 @@ func TestConnectProxy(t *testing.T) {
 func TestConnectRefused(t *testing.T) {
 	const secret = "hunter2"
 	for _, tc := range []struct{ name, answer, want string }{
-		{"407", "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "CONNECT example.com:443 was refused: 407 Proxy Authentication Required"},
+		{"407", "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=x\r\n\r\n", "CONNECT example.com:443 was refused: 407 Proxy Authentication Required; it does not take the credentials in its URL"},
+		{"407 without credentials", "HTTP/1.1 407 No\r\n\r\n", "was refused: 407 No; put credentials into its URL"},
+		{"bare LF", "HTTP/1.1 503 Busy\nX: y\n\n", "was refused: 503 Busy"},
 		{"502", "HTTP/1.1 502 Bad\x1b[31m Gateway\r\nContent-Length: 3\r\n\r\nbad", "was refused: 502 Bad[31m Gateway"},
 		{"redirect", "HTTP/1.1 302 Found\r\nLocation: /login\r\n\r\n", "was refused: 302 Found"},
 		{"no reason", "HTTP/1.1 500\r\n\r\n", "was refused: 500"},
-		{"not HTTP", "SSH-2.0-OpenSSH\r\n", `"SSH-2.0-OpenSSH" is not the status line`},
-		{"bad status", "HTTP/1.1 2oo OK\r\n\r\n", "is not the status line"},
-		{"silence", "", "no answer to CONNECT: EOF"},
-		{"cut short", "HTTP/1.1 200 OK\r\nX: ", "no answer to CONNECT: EOF"},
+		{"not HTTP", "SSH-2.0-OpenSSH\r\n", `not an HTTP response: "SSH-2.0-OpenSSH"`},
+		{"bad status", "HTTP/1.1 2oo OK\r\n\r\n", "bad status line"},
+		{"silence", "", "the proxy closed the connection during the handshake"},
+		{"cut short", "HTTP/1.1 200 OK\r\nX: ", "the proxy closed the connection during the handshake"},
 		{"bytes after the head", "HTTP/1.1 200 OK\r\n\r\n\x16\x03\x01", "bytes of its own"},
 		{"endless head", "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", 20000), "longer than 65536 bytes"},
 		{"endless 1xx", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 4000), "longer than 65536 bytes"},
@@ -144,8 +151,22 @@ func TestConnectRefused(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			heads := make(chan string, 1)
 			l := serve(t, listen(t, "tcp", "127.0.0.1:0"), httpProxy(heads, tc.answer, func(net.Conn) {}))
-			d := &dial.Dialer{Proxy: engine.FixedProxy(parse(t, "http://user:"+secret+"@"+l.Addr().String()))}
+			userinfo := "user:" + secret + "@"
+			if strings.HasSuffix(tc.name, "without credentials") {
+				userinfo = ""
+			}
+			d := &dial.Dialer{Proxy: engine.FixedProxy(parse(t, "http://"+userinfo+l.Addr().String()))}
 			err := tryConnect(t.Context(), t, d, "https://example.com/")
+			refusal, ok := errors.AsType[*engine.ProxyError](err)
+			if !ok || refusal.Proxy != "http://"+l.Addr().String() {
+				t.Fatalf("error = %v, want a *ProxyError that names the proxy", err)
+			}
+			if status, _ := strconv.Atoi(tc.name[:3]); status != 0 && refusal.Status != status {
+				t.Errorf("status %d, want %d", refusal.Status, status)
+			}
+			if got := refusal.Header.Get("Proxy-Authenticate"); tc.name == "407" && got != "Basic realm=x" {
+				t.Errorf("Proxy-Authenticate %q", got)
+			}
 			if op(err) != engine.OpProxy || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), l.Addr().String()) {
 				t.Errorf("error = %v, want Op proxy and %q", err, tc.want)
 			}
@@ -216,6 +237,7 @@ func TestSOCKSRefused(t *testing.T) {
 		{"5, wants credentials", "socks5://%s", "http://192.0.2.1", []string{"05 01 00", "05 ff"}, "the proxy wants authentication"},
 		{"5, wrong credentials", "socks5://me:secret@%s", "http://192.0.2.1", []string{"05 02 00 02", "05 02", "01 02 6d65 06 736563726574", "01 01"}, "the proxy refused user or password"},
 		{"5, neither method", "socks5://me:secret@%s", "http://192.0.2.1", []string{"05 02 00 02", "05 ff"}, "accepts neither"},
+		{"5, other version of credentials", "socks5://me:secret@%s", "http://192.0.2.1", []string{"05 02 00 02", "05 02", "01 02 6d65 06 736563726574", "09 00"}, `"\t\x00" is not an answer to user and password`},
 		{"5, method not offered", "socks5://%s", "http://192.0.2.1", []string{"05 01 00", "05 02"}, "authentication method 2, which was not offered"},
 		{"5, other protocol", "socks5://%s", "http://192.0.2.1", []string{"05 01 00", "4854"}, `"HT" is not a SOCKS5 reply`},
 		{"5, address type", "socks5://%s", "http://192.0.2.1", []string{"05 01 00", "05 00", "05 01 00 01 c0000201 0050", "05 00 00 09"}, "address type 9 is unknown"},
@@ -226,8 +248,8 @@ func TestSOCKSRefused(t *testing.T) {
 			l := serve(t, listen(t, "tcp", "127.0.0.1:0"), script(t, func(net.Conn) {}, tc.steps...))
 			d := &dial.Dialer{Proxy: engine.FixedProxy(parse(t, fmt.Sprintf(tc.proxy, l.Addr())))}
 			err := tryConnect(t.Context(), t, d, tc.origin)
-			if op(err) != engine.OpProxy || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "secret") {
-				t.Errorf("error = %v, want Op proxy and %q", err, tc.want)
+			if op(err) != engine.OpProxy || !is[*engine.ProxyError](err) || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("error = %v, want Op proxy, a *ProxyError and %q", err, tc.want)
 			}
 		})
 	}
@@ -255,16 +277,19 @@ func TestSilentProxy(t *testing.T) {
 					want = engine.OpTLS
 				}
 				ctx, cancel := context.WithCancel(t.Context())
-				timeout := 20 * time.Millisecond
+				timeout := 100 * time.Millisecond // time enough to connect
 				if cancelled {
 					timeout = 0
-					timer := time.AfterFunc(20*time.Millisecond, cancel)
+					timer := time.AfterFunc(100*time.Millisecond, cancel)
 					defer timer.Stop()
 				}
 				defer cancel()
 				_, err := d.Connect(ctx, route(t, d, "https://192.0.2.1"), timeout, nil)
-				if op(err) != want || errors.Is(err, context.Canceled) != cancelled || errors.Is(err, context.DeadlineExceeded) == cancelled {
+				if op(err) != want || errors.Is(err, context.Canceled) != cancelled || is[*engine.TimeoutError](err) == cancelled {
 					t.Errorf("error = %v", err)
+				}
+				if is[*engine.ProxyError](err) == cancelled {
+					t.Errorf("%v: a silent proxy is to blame, and only for a timeout", err)
 				}
 			})
 		}
@@ -275,8 +300,130 @@ func TestProxyUnreachable(t *testing.T) {
 	l := listen(t, "tcp", "127.0.0.1:0")
 	l.Close()
 	d := &dial.Dialer{Proxy: engine.FixedProxy(parse(t, "http://u:secret@"+l.Addr().String()))}
-	if err := tryConnect(t.Context(), t, d, "https://a.example"); op(err) != engine.OpConnect || strings.Contains(err.Error(), "secret") {
-		t.Errorf("error = %v, want Op connect", err)
+	err := tryConnect(t.Context(), t, d, "https://a.example")
+	if op(err) != engine.OpConnect || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "proxy http://"+l.Addr().String()) {
+		t.Errorf("error = %v, want Op connect and the proxy", err)
+	}
+	d.Resolve = func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no such name") }
+	for _, url := range []string{"http://a.example", "https://a.example"} {
+		d.Proxy = engine.FixedProxy(parse(t, "http://nowhere.example"))
+		if err := tryConnect(t.Context(), t, d, url); op(err) != engine.OpDNS || !is[*engine.ProxyError](err) {
+			t.Errorf("%s: error = %v, want Op dns and a *ProxyError", url, err)
+		}
+	}
+}
+
+// TestProxyCertificate: whose certificate is bad can be told.
+func TestProxyCertificate(t *testing.T) {
+	server, _ := certificates(t)
+	l := serve(t, tls.NewListener(listen(t, "tcp", "127.0.0.1:0"), server), echo)
+	for _, tc := range []struct {
+		proxy engine.ProxyFunc
+		url   string
+		blame bool
+	}{
+		{engine.FixedProxy(parse(t, "https://"+l.Addr().String())), "http://a.example", true},
+		{engine.NoProxy, "https://" + l.Addr().String(), false},
+	} {
+		err := tryConnect(t.Context(), t, &dial.Dialer{Proxy: tc.proxy}, tc.url)
+		if op(err) != engine.OpTLS || !is[x509.UnknownAuthorityError](err) || is[*engine.ProxyError](err) != tc.blame {
+			t.Errorf("%s: error = %v, the proxy's fault: %v", tc.url, err, tc.blame)
+		}
+	}
+}
+
+// TestSOCKSNextAddress: of several addresses that are looked up here, the proxy is
+// asked for one after the other, as long as its answer is about the address.
+func TestSOCKSNextAddress(t *testing.T) {
+	const six, four = "05 01 00 04 20010db8000000000000000000000001 0050", "05 01 00 01 c0000201 0050"
+	for _, tc := range []struct {
+		name, proxy string
+		asked       [][]string // by connection
+		want        string     // of the error; "" = success
+	}{
+		{"5: network unreachable", "socks5", [][]string{{"05 01 00", "05 00", six, "05 03 00 01"}, {"05 01 00", "05 00", four, "05 00 00 01 00000000 0000"}}, ""},
+		{"5: address type", "socks5", [][]string{{"05 01 00", "05 00", six, "05 08 00 01"}, {"05 01 00", "05 00", four, "05 00 00 01 00000000 0000"}}, ""},
+		{"5: not allowed", "socks5", [][]string{{"05 01 00", "05 00", six, "05 02 00 01"}}, "not allowed by the rules (2)"},
+		{"5: none", "socks5", [][]string{{"05 01 00", "05 00", six, "05 05 00 01"}, {"05 01 00", "05 00", four, "05 04 00 01"}}, "none of 2 addresses could be reached: connection to [2001:db8::1]:80 was refused: connection refused (5); connection to 192.0.2.1:80 was refused: host unreachable (4)"},
+		{"4: IPv4 only", "socks4", [][]string{{"04 01 0050 c0000201 00", "00 5b 0000 00000000"}}, "rejected or failed (91)"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var came atomic.Int32
+			l := serve(t, listen(t, "tcp", "127.0.0.1:0"), func(c net.Conn) {
+				if n := int(came.Add(1)); n <= len(tc.asked) {
+					script(t, echo, tc.asked[n-1]...)(c)
+				}
+			})
+			d := &dial.Dialer{Proxy: engine.FixedProxy(parse(t, tc.proxy+"://"+l.Addr().String())), Resolve: addrs("2001:db8::1 192.0.2.1")}
+			if tc.want == "" {
+				pong(t, connect(t, d, "http://a.example"))
+			} else if err := tryConnect(t.Context(), t, d, "http://a.example"); op(err) != engine.OpProxy || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error = %v, want Op proxy and %q", err, tc.want)
+			}
+			if n := int(came.Load()); n != len(tc.asked) {
+				t.Errorf("%d connections, want %d", n, len(tc.asked))
+			}
+		})
+	}
+}
+
+// TestSOCKSHosts: overrides hold for names that are looked up here, and only for
+// those.
+func TestSOCKSHosts(t *testing.T) {
+	for _, tc := range []struct{ proxy, request string }{
+		{"socks5", "05 01 00 01 c0000205 1f90"},
+		{"socks5h", "05 01 00 03 09 612e6578616d706c65 0050"},
+	} {
+		t.Run(tc.proxy, func(t *testing.T) {
+			l := serve(t, listen(t, "tcp", "127.0.0.1:0"), script(t, echo, "05 01 00", "05 00", tc.request, "05 00 00 01 00000000 0000"))
+			d := &dial.Dialer{Proxy: engine.FixedProxy(parse(t, tc.proxy+"://"+l.Addr().String())), Hosts: map[string]string{"a.example": "192.0.2.5:8080"},
+				Resolve: func(_ context.Context, host string) ([]netip.Addr, error) {
+					return nil, errors.New("asked for " + host)
+				}}
+			pong(t, connect(t, d, "http://a.example"))
+		})
+	}
+}
+
+// TestTunnelTarget: a zone means nothing to a proxy, and what is no name does not
+// get to it.
+func TestTunnelTarget(t *testing.T) {
+	for _, tc := range []struct{ proxy, host, want string }{
+		{"http", "[fe80::1%25eth0]", "CONNECT [fe80::1]:80 HTTP/1.1\r\n"},
+		{"http", "[fe80::1%25a%20b]", "CONNECT [fe80::1]:80 HTTP/1.1\r\n"},
+		{"http", "a b", ""},
+		{"http", "a\r\nX: y", ""},
+		{"socks5h", "a b", ""},
+	} {
+		t.Run(tc.host, func(t *testing.T) {
+			heads := make(chan string, 1)
+			l := serve(t, listen(t, "tcp", "127.0.0.1:0"), httpProxy(heads, "HTTP/1.1 200 OK\r\n\r\n", echo))
+			d := &dial.Dialer{Proxy: engine.FixedProxy(parse(t, tc.proxy+"://"+l.Addr().String())), Tunnel: true}
+			u := &url.URL{Scheme: "http", Host: tc.host}
+			if tc.want != "" {
+				u = parse(t, "http://"+tc.host)
+			}
+			r, err := d.Route(&engine.Request{URL: u})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := d.Connect(t.Context(), r, 0, nil)
+			if err == nil {
+				defer c.Close()
+			}
+			if tc.want == "" {
+				if op(err) != engine.OpBuild {
+					t.Errorf("error = %v, want Op build", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if head := <-heads; !strings.HasPrefix(head, tc.want) {
+				t.Errorf("the proxy read %q, want %q", head, tc.want)
+			}
+		})
 	}
 }
 

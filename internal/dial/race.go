@@ -5,18 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/recovered"
 )
 
-// target is what a socket connects to.
-type target struct{ network, address string }
-
-// dial connects to one of targets, in at most Attempts rounds.
-func (j *job) dial(ctx context.Context, targets []target) (net.Conn, error) {
+// dial connects to one of places, in at most Attempts rounds.
+func (j *job) dial(ctx context.Context, network string, p *places) (net.Conn, error) {
 	limit := j.AttemptTimeout
 	if limit <= 0 && j.timeout > 0 && j.Attempts > 1 {
 		limit = j.timeout / time.Duration(j.Attempts)
@@ -26,7 +25,7 @@ func (j *job) dial(ctx context.Context, targets []target) (net.Conn, error) {
 		if last {
 			limit = 0 // what is left of the timeout is the limit
 		}
-		conn, err := j.attempt(ctx, targets, limit)
+		conn, err := j.attempt(ctx, network, p, limit)
 		if err == nil {
 			return conn, nil
 		}
@@ -49,7 +48,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // attempt runs one race within limit; 0 = no limit of its own.
-func (j *job) attempt(ctx context.Context, targets []target, limit time.Duration) (net.Conn, error) {
+func (j *job) attempt(ctx context.Context, network string, p *places, limit time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if limit > 0 {
@@ -58,26 +57,29 @@ func (j *job) attempt(ctx context.Context, targets []target, limit time.Duration
 		})
 		defer timer.Stop()
 	}
-	r := &race{job: j, targets: targets, results: make(chan result, len(targets))}
+	r := &race{job: j, network: network, places: p, results: make(chan result), over: make(chan struct{})}
 	return r.run(ctx)
 }
 
 // race is one round of connecting to several addresses: each gets a head start
 // of FallbackDelay, or until those before it have failed (RFC 8305 §5). The
 // first connection wins, all others are closed.
+//
+// The goroutines that connect send what came of it to the caller's one, which
+// calls the hooks; when that listens no more they close what they have.
 type race struct {
 	*job
-	targets []target
-	results chan result // has room for all
-
-	mu      sync.Mutex // guards what follows and serialises the hooks
-	running []target
-	over    bool
+	network string
+	places  *places
+	results chan result
+	over    chan struct{} // closed at the end
+	running []string
 }
 
 type result struct {
-	conn net.Conn
-	err  error
+	address string
+	conn    net.Conn
+	err     error
 }
 
 func (r *race) run(ctx context.Context) (net.Conn, error) {
@@ -87,15 +89,23 @@ func (r *race) run(ctx context.Context) (net.Conn, error) {
 	var failures []error
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for next := 0; len(failures) < len(r.targets); {
+	idle := false // there was nothing to launch when it was time
+	for next := 0; len(failures) < len(r.places.known) || r.places.late != nil; {
 		select {
 		case <-timer.C:
-			if next < len(r.targets) {
-				r.launch(ctx, r.targets[next])
+			if idle = next == len(r.places.known); !idle {
+				r.launch(ctx, r.places.known[next])
 				next++
 				timer.Reset(r.delay())
 			}
+		case a := <-r.places.late:
+			r.places.add(a, next)
+			if idle {
+				timer.Reset(0)
+			}
 		case res := <-r.results:
+			r.open = res.conn
+			r.ended(res.address, res.err)
 			if res.err == nil {
 				return res.conn, nil
 			}
@@ -108,92 +118,106 @@ func (r *race) run(ctx context.Context) (net.Conn, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
-	if len(failures) == 1 {
-		return nil, failures[0]
-	}
-	return nil, fmt.Errorf("none of %d addresses could be connected to, the first: %w", len(failures), failures[0])
+	return nil, joined("could be connected to", failures)
 }
 
-// launch connects to t in another goroutine.
-func (r *race) launch(ctx context.Context, t target) {
-	r.mu.Lock()
-	r.running = append(r.running, t)
-	if r.trace.ConnectStart != nil {
-		r.trace.ConnectStart(t.network, t.address)
+// joined makes one error of those of all addresses.
+func joined(what string, failures []error) error {
+	if len(failures) == 1 {
+		return failures[0]
 	}
-	r.mu.Unlock()
+	args := []any{len(failures), what}
+	for _, err := range failures {
+		args = append(args, err)
+	}
+	return fmt.Errorf("none of %d addresses %s: %w"+strings.Repeat("; %w", len(failures)-1), args...)
+}
+
+// launch connects to address in another goroutine.
+func (r *race) launch(ctx context.Context, address string) {
+	if r.trace.ConnectStart != nil {
+		r.trace.ConnectStart(r.network, address)
+	}
+	r.running = append(r.running, address)
 	r.start(func() {
-		conn, err := r.socket(ctx, t)
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.over {
-			if err == nil {
-				conn.Close()
+		res := result{address: address, err: errExited}
+		defer func() {
+			if p := recover(); p != nil {
+				res.err = recovered.Error("the custom dialer", p)
 			}
-			return
-		}
-		r.ended(t, err)
-		r.results <- result{conn, err}
+			select {
+			case r.results <- res:
+			case <-r.over:
+				if res.conn != nil {
+					res.conn.Close()
+				}
+			}
+		}()
+		res.conn, res.err = r.socket(ctx, r.network, address)
 	})
 }
 
-// ended is called with mu held.
-func (r *race) ended(t target, err error) {
-	for i, other := range r.running {
-		if other == t {
-			r.running = append(r.running[:i], r.running[i+1:]...)
-			break
-		}
+func (r *race) ended(address string, err error) {
+	if i := slices.Index(r.running, address); i >= 0 {
+		r.running = slices.Delete(r.running, i, i+1)
 	}
 	if r.trace.ConnectDone != nil {
-		r.trace.ConnectDone(t.network, t.address, err)
+		r.trace.ConnectDone(r.network, address, err)
 	}
 }
 
 // finish gives up what still runs: its hooks are called now, since they must
-// not be later, and its connections are closed when they are there.
+// not be later.
 func (r *race) finish() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.over = true
+	close(r.over)
 	for len(r.running) > 0 {
 		r.ended(r.running[0], context.Canceled)
 	}
-	for {
-		select {
-		case res := <-r.results:
-			if res.err == nil {
-				res.conn.Close()
-			}
-		default:
-			return
-		}
-	}
 }
 
-// socket makes one connection.
-func (d *Dialer) socket(ctx context.Context, t target) (net.Conn, error) {
+// socket makes one connection; there is none with an error.
+func (d *Dialer) socket(ctx context.Context, network, address string) (net.Conn, error) {
 	if d.Dial != nil {
-		conn, err := d.Dial(ctx, t.network, t.address)
-		if err == nil && conn == nil {
-			err = fmt.Errorf("the custom dialer returned no connection to %s", t.address)
+		conn, err := d.Dial(ctx, network, address)
+		switch {
+		case err != nil:
+			return nil, err
+		case conn == nil:
+			return nil, fmt.Errorf("the custom dialer returned no connection to %s", address)
 		}
-		return conn, err
+		return conn, nil
 	}
 	nd := net.Dialer{KeepAliveConfig: d.KeepAlive}
-	if d.LocalAddr.IsValid() && t.network != "unix" {
+	if !d.KeepAlive.Enable && d.KeepAlive != (net.KeepAliveConfig{}) {
+		nd.KeepAlive = -1
+	}
+	if d.LocalAddr.IsValid() && network != "unix" {
 		local := d.LocalAddr.Unmap()
 		nd.LocalAddr = &net.TCPAddr{IP: local.AsSlice(), Zone: local.Zone()}
 	}
 	if d.Control != nil {
-		nd.ControlContext = func(ctx context.Context, network, address string, c syscall.RawConn) error {
+		nd.ControlContext = func(ctx context.Context, network, address string, c syscall.RawConn) (err error) {
+			defer func() {
+				if p := recover(); p != nil {
+					err = &controlError{recovered.Error("DialControl", p)}
+				}
+			}()
 			if err := d.Control(ctx, network, address, c); err != nil {
 				return &controlError{err}
 			}
 			return nil
 		}
 	}
-	return nd.DialContext(ctx, t.network, t.address)
+	conn, err := nd.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok && d.Delay {
+		// It is net that turned it on. A connection that is over already will say so
+		// by its first use.
+		_ = tcp.SetNoDelay(false)
+	}
+	return conn, nil
 }
 
 // controlError marks a refusal by Control.

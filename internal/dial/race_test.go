@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -115,8 +117,8 @@ func TestHappyEyeballs(t *testing.T) {
 			log: "0s 192.0.2.1,250ms 192.0.2.2", won: "192.0.2.1", took: 300 * time.Millisecond},
 		{name: "a loser that connects late", addrs: "192.0.2.1 192.0.2.2", hosts: map[string]fate{"192.0.2.1": {after: time.Second, deaf: true}},
 			log: "0s 192.0.2.1,250ms 192.0.2.2", won: "192.0.2.2", took: 250 * time.Millisecond},
-		{name: "both at the same moment", addrs: "192.0.2.1 192.0.2.2", hosts: map[string]fate{"192.0.2.1": {after: 250 * time.Millisecond}},
-			log: "0s 192.0.2.1,250ms 192.0.2.2", won: "any", took: 250 * time.Millisecond},
+		{name: "both at the same moment", addrs: "192.0.2.1 192.0.2.2", hosts: map[string]fate{"192.0.2.1": {after: 300 * time.Millisecond}, "192.0.2.2": {after: 50 * time.Millisecond}},
+			log: "0s 192.0.2.1,250ms 192.0.2.2", won: "any", took: 300 * time.Millisecond},
 		{name: "all fail", addrs: "192.0.2.1 192.0.2.2", hosts: map[string]fate{"192.0.2.1": {err: refused}, "192.0.2.2": {err: refused}},
 			log: "0s 192.0.2.1,0s 192.0.2.2"},
 		{name: "three attempts", addrs: "192.0.2.1", hosts: map[string]fate{"192.0.2.1": {err: refused}}, attempts: 3,
@@ -224,6 +226,7 @@ func TestResolver(t *testing.T) {
 		events  string
 	}{
 		{"error", func(context.Context, string) ([]netip.Addr, error) { return nil, broken }, "dns a.example|resolved [] server failure"},
+		{"invalid", func(context.Context, string) ([]netip.Addr, error) { return make([]netip.Addr, 2), nil }, "dns a.example|resolved [] the resolver returned the zero netip.Addr among 2 for a.example"},
 		{"empty", func(context.Context, string) ([]netip.Addr, error) { return nil, nil }, "dns a.example|resolved [] the resolver knows no address of a.example"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -261,6 +264,76 @@ func TestRefusedAddress(t *testing.T) {
 	want := "dns example.com|resolved [127.0.0.2 127.0.0.1] <nil>|connect 127.0.0.2|connected 127.0.0.2|connect 127.0.0.1|connected 127.0.0.1 <nil>|tls|secured http/1.1 <nil>"
 	if text := strings.Join(got, "|"); text != want && text != strings.Replace(want, "http/1.1", "", 1) {
 		t.Errorf("events:\n%s\nwant\n%s", text, want)
+	}
+}
+
+// TestAllFailures: the errors of all addresses are in the chain.
+func TestAllFailures(t *testing.T) {
+	first, second := errors.New("first"), errors.New("second")
+	l := &lab{hosts: map[string]fate{"192.0.2.1": {err: first}, "192.0.2.2": {err: second}}}
+	d := &dial.Dialer{Proxy: engine.NoProxy, Dial: l.dial, Resolve: addrs("192.0.2.1 192.0.2.2")}
+	_, err := d.Connect(t.Context(), dial.Route{Addr: "a.example:80"}, 0, nil)
+	if !errors.Is(err, first) || !errors.Is(err, second) || err.Error() != "connect: none of 2 addresses could be connected to: first; second" {
+		t.Errorf("error = %v", err)
+	}
+}
+
+// TestPanics: of hooks and what checks certificates they get to the caller, of what
+// runs in other goroutines they are errors; Connect never hangs, and leaves nothing
+// open.
+func TestPanics(t *testing.T) {
+	server, client := certificates(t)
+	l := serve(t, tls.NewListener(listen(t, "tcp", "127.0.0.1:0"), server), echo)
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	boom := errors.New("boom")
+	for _, tc := range []struct {
+		name string
+		set  func(*dial.Dialer, *engine.Trace)
+		op   engine.Op // of the error; "" = the caller has to recover
+	}{
+		{"DNSStart", func(_ *dial.Dialer, t *engine.Trace) { t.DNSStart = func(string) { panic(boom) } }, ""},
+		{"DNSDone", func(_ *dial.Dialer, t *engine.Trace) { t.DNSDone = func([]string, error) { panic(boom) } }, ""},
+		{"ConnectStart", func(_ *dial.Dialer, t *engine.Trace) { t.ConnectStart = func(string, string) { panic(boom) } }, ""},
+		{"ConnectDone", func(_ *dial.Dialer, t *engine.Trace) { t.ConnectDone = func(string, string, error) { panic(boom) } }, ""},
+		{"TLSStart", func(_ *dial.Dialer, t *engine.Trace) { t.TLSStart = func() { panic(boom) } }, ""},
+		{"TLSDone", func(_ *dial.Dialer, t *engine.Trace) { t.TLSDone = func(tls.ConnectionState, error) { panic(boom) } }, ""},
+		{"VerifyConnection", func(d *dial.Dialer, _ *engine.Trace) {
+			d.TLS.VerifyConnection = func(tls.ConnectionState) error { panic(boom) }
+		}, ""},
+		{"Resolve", func(d *dial.Dialer, _ *engine.Trace) {
+			d.Resolve = func(context.Context, string) ([]netip.Addr, error) { panic(boom) }
+		}, engine.OpDNS},
+		{"Resolve exits", func(d *dial.Dialer, _ *engine.Trace) {
+			d.Resolve = func(context.Context, string) ([]netip.Addr, error) { runtime.Goexit(); return nil, nil }
+		}, engine.OpDNS},
+		{"Dial", func(d *dial.Dialer, _ *engine.Trace) {
+			d.Dial = func(context.Context, string, string) (net.Conn, error) { panic(boom) }
+		}, engine.OpConnect},
+		{"Dial exits", func(d *dial.Dialer, _ *engine.Trace) {
+			d.Dial = func(context.Context, string, string) (net.Conn, error) { runtime.Goexit(); return nil, nil }
+		}, engine.OpConnect},
+		{"Control", func(d *dial.Dialer, _ *engine.Trace) {
+			d.Control = func(context.Context, string, string, syscall.RawConn) error { panic(boom) }
+		}, engine.OpConnect},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			d := &dial.Dialer{Proxy: engine.NoProxy, TLS: client.Clone(), Resolve: addrs("127.0.0.1")}
+			trace := &engine.Trace{}
+			tc.set(d, trace)
+			var err error
+			got := func() (v any) {
+				defer func() { v = recover() }()
+				_, err = d.Connect(t.Context(), route(t, d, "https://example.com:"+port), 0, trace)
+				return nil
+			}()
+			exits := strings.HasSuffix(tc.name, "exits")
+			switch {
+			case tc.op == "" && got != boom:
+				t.Errorf("recovered %v, error = %v", got, err)
+			case tc.op != "" && (op(err) != tc.op || errors.Is(err, boom) == exits):
+				t.Errorf("recovered %v, error = %v; want Op %s", got, err, tc.op)
+			}
+		})
 	}
 }
 

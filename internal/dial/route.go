@@ -1,6 +1,7 @@
 package dial
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -20,7 +21,8 @@ type Route struct {
 	Proxy string // canonical URL of the proxy with its credentials, or ""
 	Unix  string // path of a socket, or ""
 	// Tunnel asks a proxy of HTTP for a tunnel, which it would forward requests
-	// without: what follows on an upgrade is no HTTP (RFC 6455 §4.1).
+	// without: what follows on an upgrade is no HTTP (RFC 6455 §4.1), and a Host
+	// that differs from the URL's would not get by it (RFC 9112 §3.2.2).
 	Tunnel bool
 }
 
@@ -70,7 +72,7 @@ func (d *Dialer) Route(req *engine.Request) (Route, error) {
 	}
 	chosen, err := choose(u)
 	if err == nil && chosen != nil {
-		r.Tunnel = !r.TLS && req.Protocol != ""
+		r.Tunnel = !r.TLS && (req.Protocol != "" || r.renamed(req.Header))
 		if r.TLS || r.Tunnel {
 			chosen, err = WithCredentials(chosen, req.Header)
 		}
@@ -82,6 +84,12 @@ func (d *Dialer) Route(req *engine.Request) (Route, error) {
 		return Route{}, &engine.OpError{Op: engine.OpProxy, Err: err}
 	}
 	return r, nil
+}
+
+// renamed reports whether a Host field names another origin than the route's.
+func (r Route) renamed(h header.Header) bool {
+	host, ok := h.Lookup("Host")
+	return ok && hostPort(&url.URL{Host: host}, "80") != r.Addr
 }
 
 // proxyField holds credentials for the proxy (RFC 9110 §11.7.2). The origin must
@@ -147,11 +155,17 @@ func canonicalProxy(u *url.URL) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("proxies of scheme %q are unknown; there are http, https, socks4, socks4a, socks5 and socks5h", u.Scheme)
 	}
-	addr := hostPort(u, port)
-	if addr == "" {
+	if u.Hostname() == "" {
 		return "", errors.New("the proxy's URL has no host: " + scheme + "://host:port is what it should look like")
 	}
-	return (&url.URL{Scheme: scheme, User: u.User, Host: addr}).String(), nil
+	host, err := asciiHost(u.Hostname())
+	if own := u.Port(); own != "" && err == nil {
+		port, err = own, checkPort(own)
+	}
+	if err != nil {
+		return "", fmt.Errorf("the proxy's URL, %s://host:port: %w", scheme, err)
+	}
+	return (&url.URL{Scheme: scheme, User: u.User, Host: net.JoinHostPort(host, port)}).String(), nil
 }
 
 // proxy is a Route's proxy, taken apart.
@@ -182,6 +196,19 @@ func (r Route) proxy() (*proxy, error) {
 
 // public returns the proxy's URL without credentials.
 func (p *proxy) public() *url.URL { return &url.URL{Scheme: p.scheme, Host: p.addr} }
+
+// blame makes err, an *engine.OpError or nil, the proxy's own unless the call was
+// cancelled.
+func (p *proxy) blame(ctx context.Context, err error) error {
+	e, ok := err.(*engine.OpError)
+	if !ok || ctx.Err() != nil && !engine.IsTimeout(err) {
+		return err
+	}
+	if _, ok := errors.AsType[*engine.ProxyError](err); ok {
+		return err
+	}
+	return &engine.OpError{Op: e.Op, Err: &engine.ProxyError{Proxy: p.public().String(), Err: e.Err}}
+}
 
 // authorization returns the Basic credentials (RFC 7617 §2), or "".
 func (p *proxy) authorization() string {

@@ -1,7 +1,6 @@
 package dial
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -23,7 +22,7 @@ import (
 // Version 4 knows a user id, version 5 a user and a password (RFC 1929).
 
 // socks4 asks for a connection to addr by version 4 or 4a.
-func (j *job) socks4(ctx context.Context, conn net.Conn, p *proxy, addr string) error {
+func socks4(conn net.Conn, p *proxy, addr string) error {
 	if p.password != "" {
 		return errors.New("SOCKS4 knows no password; use socks5, or leave it out of the proxy's URL")
 	}
@@ -34,12 +33,10 @@ func (j *job) socks4(ctx context.Context, conn net.Conn, p *proxy, addr string) 
 	if err != nil {
 		return err
 	}
-	ip, name, err := j.socksTarget(ctx, host, p.scheme == "socks4a", netip.Addr.Is4)
+	name := ""
+	ip, err := netip.ParseAddr(host)
 	if err != nil {
-		return err
-	}
-	if name != "" {
-		ip = netip.AddrFrom4([4]byte{0, 0, 0, 1}) // version 4a: a name follows
+		ip, name = netip.AddrFrom4([4]byte{0, 0, 0, 1}), host // version 4a: a name follows
 	}
 	if !ip.Is4() {
 		return fmt.Errorf("%s is not an IPv4 address, and SOCKS4 knows no other", ip)
@@ -71,11 +68,15 @@ func (j *job) socks4(ctx context.Context, conn net.Conn, p *proxy, addr string) 
 	case 93:
 		reason = "identd gives another user"
 	}
-	return fmt.Errorf("connection to %s was refused: %s (%d)", addr, reason, reply[1])
+	err = fmt.Errorf("connection to %s was refused: %s (%d)", addr, reason, reply[1])
+	if reply[1] == 91 {
+		return &unreachable{err}
+	}
+	return err
 }
 
 // socks5 asks for a connection to addr by version 5.
-func (j *job) socks5(ctx context.Context, conn net.Conn, p *proxy, addr string) error {
+func socks5(conn net.Conn, p *proxy, addr string) error {
 	if len(p.user) > 255 || len(p.password) > 255 {
 		return errors.New("user or password in the proxy's URL are longer than the 255 bytes that SOCKS5 can carry")
 	}
@@ -83,17 +84,13 @@ func (j *job) socks5(ctx context.Context, conn net.Conn, p *proxy, addr string) 
 	if err != nil {
 		return err
 	}
-	ip, name, err := j.socksTarget(ctx, host, p.scheme == "socks5h", nil)
-	if err != nil {
-		return err
-	}
 	if err := socks5Hello(conn, p); err != nil {
 		return err
 	}
 	msg := []byte{5, 1, 0}
-	switch {
-	case name != "":
-		msg = append(append(msg, 3, byte(len(name))), name...)
+	switch ip, err := netip.ParseAddr(host); {
+	case err != nil:
+		msg = append(append(msg, 3, byte(len(host))), host...)
 	case ip.Is4():
 		msg = append(append(msg, 1), ip.AsSlice()...)
 	default:
@@ -107,7 +104,12 @@ func (j *job) socks5(ctx context.Context, conn net.Conn, p *proxy, addr string) 
 		return notSOCKS(5, reply[:])
 	}
 	if reply[1] != 0 {
-		return fmt.Errorf("connection to %s was refused: %s (%d)", addr, socks5Reason(reply[1]), reply[1])
+		err = fmt.Errorf("connection to %s was refused: %s (%d)", addr, socks5Reason(reply[1]), reply[1])
+		switch reply[1] {
+		case 3, 4, 5, 6, 8:
+			return &unreachable{err}
+		}
+		return err
 	}
 	return skipBound(conn, reply[3])
 }
@@ -133,6 +135,9 @@ func socks5Hello(conn net.Conn, p *proxy) error {
 		var status [2]byte
 		if err := exchange(conn, msg, status[:]); err != nil {
 			return err
+		}
+		if status[0] != 1 {
+			return &engine.ProtocolError{Reason: fmt.Sprintf("%q is not an answer to user and password", status), Section: "RFC 1929 §2"}
 		}
 		if status[1] != 0 {
 			return errors.New("the proxy refused user or password")
@@ -167,24 +172,6 @@ func skipBound(conn net.Conn, kind byte) error {
 		return cutShort(err)
 	}
 	return nil
-}
-
-// socksTarget returns the address to ask for, or the name if the proxy is to
-// look it up. want chooses among several addresses; nil = the first.
-func (j *job) socksTarget(ctx context.Context, host string, remote bool, want func(netip.Addr) bool) (netip.Addr, string, error) {
-	if _, err := netip.ParseAddr(host); err != nil && remote {
-		return netip.Addr{}, host, nil
-	}
-	addrs, err := j.lookup(ctx, host)
-	if err != nil {
-		return netip.Addr{}, "", &engine.OpError{Op: engine.OpDNS, Err: err}
-	}
-	for _, a := range addrs {
-		if a = a.Unmap(); want == nil || want(a) {
-			return a.WithZone(""), "", nil
-		}
-	}
-	return addrs[0], "", nil
 }
 
 // exchange sends msg and fills reply.

@@ -59,7 +59,7 @@ func serverName(addr string) string {
 	return host
 }
 
-// secure runs the TLS handshake on conn and closes it on failure.
+// secure runs the TLS handshake on conn.
 func (j *job) secure(ctx context.Context, conn net.Conn, config *tls.Config) (*tls.Conn, error) {
 	if j.trace.TLSStart != nil {
 		j.trace.TLSStart()
@@ -67,7 +67,6 @@ func (j *job) secure(ctx context.Context, conn net.Conn, config *tls.Config) (*t
 	secure := tls.Client(conn, config)
 	err := secure.HandshakeContext(ctx)
 	if err != nil {
-		conn.Close()
 		err = opError(ctx, engine.OpTLS, explainTLS(err, conn, config))
 	}
 	if j.trace.TLSDone != nil {

@@ -1,36 +1,105 @@
 package dial
 
 import (
-	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/h1"
 )
 
-// tunnel asks the proxy at the other end of conn for a connection to addr. On
-// failure the caller closes conn; ctx's end has done so already.
+// reach connects to a proxy, by TLS if it is an https one.
+func (j *job) reach(ctx context.Context, p *proxy) (net.Conn, error) {
+	conn, err := j.tcp(ctx, p.addr)
+	if err == nil && p.scheme == "https" {
+		var secure *tls.Conn
+		if secure, err = j.secure(ctx, conn, j.proxyTLS(p.addr)); err == nil {
+			return secure, nil
+		}
+	}
+	return conn, p.blame(ctx, err)
+}
+
+// through connects to a proxy and has that connect to addr: where names are looked
+// up here, to one of its addresses after the other, by a connection for each.
+func (j *job) through(ctx context.Context, p *proxy, addr string) (net.Conn, error) {
+	asked, err := j.beyond(ctx, p, addr)
+	if err != nil {
+		return nil, err
+	}
+	var refusals []error
+	for i := 0; i < len(asked.known) || asked.late != nil && asked.more(ctx); i++ {
+		conn, err := j.reach(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		if err = j.tunnel(ctx, conn, p, asked.known[i]); err == nil {
+			return conn, nil
+		}
+		j.abandon()
+		refusals = append(refusals, err)
+		if _, ok := errors.AsType[*unreachable](err); !ok || ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, p.blame(ctx, opError(ctx, engine.OpProxy, joined("could be reached", refusals)))
+}
+
+// unreachable is a proxy's answer that leaves hope for another address.
+type unreachable struct{ error }
+
+// beyond returns what to ask a proxy for.
+func (j *job) beyond(ctx context.Context, p *proxy, addr string) (*places, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err == nil && (p.scheme == "socks4" || p.scheme == "socks5") {
+		host, port, err = j.override(addr)
+	}
+	if a, bad := netip.ParseAddr(host); bad == nil {
+		host = a.Unmap().WithZone("").String() // a zone means nothing elsewhere (RFC 4007 §6)
+	} else if err == nil && hasBlank(host) {
+		err = fmt.Errorf("%q is not the name of a host", host)
+	}
+	if err != nil {
+		return nil, &engine.OpError{Op: engine.OpBuild, Err: err}
+	}
+	want := anyFamily
+	switch p.scheme {
+	case "socks4":
+		want = ip4
+		fallthrough
+	case "socks5":
+		found, err := j.lookup(ctx, host, port, want)
+		if err == nil && len(found.known) == 0 {
+			err = &engine.OpError{Op: engine.OpProxy, Err: fmt.Errorf("%s has no IPv4 address, and SOCKS4 knows no other", host)}
+		}
+		return found, err
+	}
+	return &places{known: []string{net.JoinHostPort(host, port)}}, nil
+}
+
+// tunnel asks the proxy at the other end of conn for a connection to addr, until
+// ctx ends.
 func (j *job) tunnel(ctx context.Context, conn net.Conn, p *proxy, addr string) error {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	var err error
 	switch p.scheme {
 	case "socks4", "socks4a":
-		err = j.socks4(ctx, conn, p, addr)
+		err = socks4(conn, p, addr)
 	case "socks5", "socks5h":
-		err = j.socks5(ctx, conn, p, addr)
+		err = socks5(conn, p, addr)
 	default:
 		err = httpTunnel(conn, p, addr)
 	}
-	if !stop() {
-		return opError(ctx, engine.OpProxy, err)
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
 	}
-	if err != nil {
-		return opError(ctx, engine.OpProxy, fmt.Errorf("%s proxy %s: %w", p.scheme, p.addr, err))
-	}
-	return nil
+	return err
 }
 
 // maxProxyHead bounds the head of an answer to CONNECT, all 1xx before it
@@ -50,41 +119,53 @@ func httpTunnel(conn net.Conn, p *proxy, addr string) error {
 	}
 	head, err := readProxyHead(conn)
 	if err != nil {
-		return err
+		return fmt.Errorf("the answer to CONNECT: %w", err)
 	}
-	status, reason, err := statusLine(head)
-	if err != nil {
-		return err
+	if head.Status/100 == 2 {
+		return nil
 	}
-	if status < 200 || status > 299 {
-		return fmt.Errorf("CONNECT %s was refused: %s", addr, strings.TrimSpace(fmt.Sprintf("%d %s", status, reason)))
+	text := "CONNECT " + addr + " was refused: " + strconv.Itoa(head.Status)
+	if reason := printable(head.Reason); reason != "" {
+		text += " " + reason
 	}
-	return nil
+	switch {
+	case head.Status != 407:
+	case p.hasUser:
+		text += "; it does not take the credentials in its URL"
+	default:
+		text += "; put credentials into its URL"
+	}
+	return &engine.ProxyError{Proxy: p.public().String(), Status: head.Status, Header: head.Header, Err: errors.New(text)}
 }
 
-// readProxyHead returns the head of the first answer that is not a 1xx one.
+// readProxyHead returns the head of the first answer that is not a 1xx one. Its
+// syntax decides about no body, so that proxies may be careless with it.
 //
 // The origin speaks only after our ClientHello, so nothing can follow the head
 // of a 2xx answer; if something does it is not the origin's.
-func readProxyHead(conn net.Conn) ([]byte, error) {
+func readProxyHead(conn net.Conn) (h1.Head, error) {
+	limits := h1.Limits{MaxBytes: 2 * maxProxyHead, MaxFields: maxProxyHead, Lenient: true}
+	scan := h1.Scanner{Limits: limits}
 	buf, room := make([]byte, 0, 1024), maxProxyHead
 	for {
-		end := bytes.Index(buf, []byte("\r\n\r\n"))
-		if end >= 0 && bytes.HasPrefix(buf, []byte("HTTP/1.1 1")) {
-			buf = append(buf[:0], buf[end+4:]...)
+		end, err := scan.Scan(buf)
+		if err != nil {
+			return h1.Head{}, err
+		}
+		if end > 0 {
+			head, err := h1.ParseHead(buf[:end], limits)
+			if err != nil || head.Status/100 != 1 {
+				if head.Status/100 == 2 && len(buf) > end {
+					err = &engine.ProtocolError{Reason: "the proxy sent bytes of its own after it", Section: "RFC 9110 §9.3.6"}
+				}
+				return head, err
+			}
+			buf = append(buf[:0], buf[end:]...)
+			scan.Reset()
 			continue
 		}
-		if end >= 0 {
-			if status, _, _ := statusLine(buf); status/100 == 2 && len(buf) > end+4 {
-				return nil, &engine.ProtocolError{Reason: "the proxy sent bytes of its own after the answer to CONNECT", Section: "RFC 9110 §9.3.6"}
-			}
-			return buf[:end], nil
-		}
-		if len(buf) >= len("HTTP/") && !bytes.HasPrefix(buf, []byte("HTTP/")) {
-			return buf, nil // the status line's error tells what it is
-		}
 		if room == 0 {
-			return nil, &engine.ProtocolError{Reason: fmt.Sprintf("the head of the answer to CONNECT is longer than %d bytes", maxProxyHead)}
+			return h1.Head{}, &engine.ProtocolError{Reason: fmt.Sprintf("its head is longer than %d bytes", maxProxyHead)}
 		}
 		if len(buf) == cap(buf) {
 			buf = append(buf, 0)[:len(buf)]
@@ -92,40 +173,21 @@ func readProxyHead(conn net.Conn) ([]byte, error) {
 		n, err := conn.Read(buf[len(buf):min(cap(buf), len(buf)+room)])
 		room -= n
 		buf = buf[:len(buf)+n]
-		if err != nil && !bytes.Contains(buf, []byte("\r\n\r\n")) {
-			return nil, fmt.Errorf("no answer to CONNECT: %w", err)
+		if err != nil && n == 0 {
+			return h1.Head{}, cutShort(err)
 		}
 	}
 }
 
-// statusLine takes "HTTP/1.1 407 Reason" apart. The reason is for people only:
-// what cannot be printed is left out and the rest is cut short.
-func statusLine(head []byte) (status int, reason string, err error) {
-	line, _, _ := bytes.Cut(head, []byte("\r\n"))
-	bad := &engine.ProtocolError{
-		Reason:  fmt.Sprintf("%.80q is not the status line of an HTTP/1 answer to CONNECT", line),
-		Section: "RFC 9112 §4",
-	}
-	rest, ok := bytes.CutPrefix(line, []byte("HTTP/1."))
-	if !ok || len(rest) < 5 || rest[1] != ' ' || (len(rest) > 5 && rest[5] != ' ') {
-		return 0, "", bad
-	}
-	for _, c := range rest[2:5] {
-		if c < '0' || c > '9' {
-			return 0, "", bad
-		}
-		status = status*10 + int(c-'0')
-	}
-	if status < 100 || rest[0] < '0' || rest[0] > '9' {
-		return 0, "", bad
-	}
-	reason = strings.Map(func(r rune) rune {
+// printable returns the reason phrase for people: what cannot be printed is left
+// out and the rest is cut short.
+func printable(reason string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
 			return -1
 		}
 		return r
-	}, string(rest[5:min(len(rest), 120)]))
-	return status, strings.TrimSpace(reason), nil
+	}, reason[:min(len(reason), 120)]))
 }
 
 // hostAndPort takes addr apart; the port is a number here.

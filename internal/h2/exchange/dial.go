@@ -31,26 +31,23 @@ func (x *Exchange) Dial(d *dial.Dialer, route dial.Route) (*dial.Conn, error) {
 	}
 	// The limit that was reached is the request's, not that of connecting.
 	if t, ok := errors.AsType[*engine.TimeoutError](err); ok && cut && t.Kind == engine.KindConnect {
-		op := engine.OpConnect
-		if e, ok := errors.AsType[*engine.OpError](err); ok {
-			op = e.Op
-		}
-		err = &engine.OpError{Op: op, Err: whole.Err()}
+		err = dial.Overdue(err, whole.Err())
 	}
 	return nil, err
 }
 
 // PoolLimit returns until when the exchange waits for a place on a connection,
-// and the error after that; a connection that is being made must also be ready
-// within the connect timeout.
-func (x *Exchange) PoolLimit(dialing bool) (time.Time, error) {
-	t, now := x.req.Timeouts.Or(x.options.Timeouts), time.Now()
-	d := x.clock.Whole.Or(transfer.In(t.Pool, now, engine.KindPool))
-	op := engine.OpPool
-	if connect := transfer.In(t.Connect, now, engine.KindConnect); dialing {
-		if d = d.Or(connect); d == connect {
-			op = engine.OpConnect
-		}
+// and the error after that. While one is being made the connect timeout holds, else
+// that of the pool; waited is how much of it is gone.
+func (x *Exchange) PoolLimit(dialing bool, waited time.Duration) (time.Time, error) {
+	t, begin := x.req.Timeouts.Or(x.options.Timeouts), time.Now().Add(-waited)
+	op, own := engine.OpPool, transfer.In(t.Pool, begin, engine.KindPool)
+	if dialing {
+		op, own = engine.OpConnect, transfer.In(t.Connect, begin, engine.KindConnect)
+	}
+	d := x.clock.Whole.Or(own)
+	if d != own {
+		op = engine.OpPool
 	}
 	if d.At.IsZero() {
 		return d.At, nil
@@ -67,7 +64,7 @@ func (x *Exchange) Enter(gate chan<- struct{}) error {
 	default:
 	}
 	var expired <-chan time.Time
-	limit, reason := x.PoolLimit(false)
+	limit, reason := x.PoolLimit(false, 0)
 	if !limit.IsZero() {
 		timer := time.NewTimer(time.Until(limit))
 		defer timer.Stop()

@@ -148,6 +148,22 @@ func (x *Exchange) Try(c *Conn, used bool) error {
 	x.conn, x.Reused = c, used
 	x.stream.Bind(c.Conn)
 	x.reg = engine.OnAbort(x.ctx, x)
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if !x.use.Released() {
+			_ = x.letGo(errPanicked)
+		}
+		x.stream.Release()
+	}()
+	err := x.try(c, used)
+	returned = true
+	return err
+}
+
+func (x *Exchange) try(c *Conn, used bool) error {
 	err := x.send()
 	if err == nil {
 		err = x.receive()
@@ -175,6 +191,17 @@ func (x *Exchange) Abort(error) {
 // release ends what the exchange has to do with the connection; why is nil if it
 // came to its end.
 func (x *Exchange) release(why error) {
+	why = x.letGo(why)
+	if t := x.req.Trace; t != nil && t.PutIdle != nil {
+		x.traceMu.Lock()
+		defer x.traceMu.Unlock()
+		t.PutIdle(why)
+	}
+}
+
+// letGo is release without its hook. It returns why the connection, or the stream's
+// part in it, is not to be used again.
+func (x *Exchange) letGo(why error) error {
 	if x.upload != nil && !x.upload.finish(why == nil) && why == nil {
 		why = errUnsent
 	}
@@ -186,11 +213,7 @@ func (x *Exchange) release(why error) {
 	if why == nil && x.retires {
 		why = errNotKept
 	}
-	if t := x.req.Trace; t != nil && t.PutIdle != nil {
-		x.traceMu.Lock()
-		t.PutIdle(why)
-		x.traceMu.Unlock()
-	}
+	return why
 }
 
 // finish ends the exchange, after its head.
@@ -198,8 +221,8 @@ func (x *Exchange) finish(why error) {
 	if x.use.Released() {
 		return
 	}
+	defer x.over()
 	x.release(why)
-	x.over()
 }
 
 func (x *Exchange) over() {
@@ -210,8 +233,9 @@ func (x *Exchange) over() {
 
 // Why a connection, or the stream's part in it, is not to be used again.
 var (
-	errUnsent  = errors.New("the request body was not sent to its end")
-	errNotKept = errors.New("the request does not keep the connection")
+	errPanicked = errors.New("a hook panicked")
+	errUnsent   = errors.New("the request body was not sent to its end")
+	errNotKept  = errors.New("the request does not keep the connection")
 )
 
 // MayResend decides whether the request is sent again on another connection

@@ -33,11 +33,19 @@ func (p *Pool) dial(ctx context.Context, r *route, w *Want) (Got, error) {
 			p.giveRight(r)
 		}
 	}()
-	made, owner, err = w.Dial()
+	if w.Slot != nil {
+		err = w.Slot()
+	}
+	if err == nil {
+		p.mu.Lock()
+		r.connects(true)
+		p.mu.Unlock()
+		made, owner, err = w.Dial()
+	}
 	returned = true
 	if err != nil {
 		if me := p.failed(ctx, r, err); me != nil {
-			return p.await(ctx, r, me, w, false)
+			return p.await(ctx, r, me, w)
 		}
 		return Got{}, err
 	}
@@ -45,7 +53,8 @@ func (p *Pool) dial(ctx context.Context, r *route, w *Want) (Got, error) {
 	config := p.config.Conn
 	config.Changed = func(hc *h2.Conn) { p.changed(c, hc) }
 	p.mu.Lock()
-	r.dialing, r.failures, r.retryAt = false, 0, time.Time{}
+	r.failures, r.retryAt = 0, time.Time{}
+	r.dialed()
 	for _, c := range r.conns {
 		r.streams = max(r.streams, c.State().Limit)
 	}
@@ -76,7 +85,7 @@ func (p *Pool) dial(ctx context.Context, r *route, w *Want) (Got, error) {
 	case ok:
 		return Got{Conn: c}, nil
 	case me != nil:
-		return p.await(ctx, r, me, w, false)
+		return p.await(ctx, r, me, w)
 	}
 	return Got{}, &engine.OpError{Op: engine.OpReceive, Err: reason}
 }
@@ -100,7 +109,7 @@ func (p *Pool) failed(ctx context.Context, r *route, err error) (me *waiter) {
 			r.pop(p).grant <- grant{err: err}
 		}
 	}
-	r.dialing = false
+	r.dialed()
 	p.gaveUp(r)
 	p.serve()
 	return me
@@ -122,7 +131,13 @@ func (p *Pool) backOff(r *route) {
 func (p *Pool) giveRight(r *route) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r.dialing = false
+	r.dialed()
 	p.gaveUp(r)
 	p.serve()
+}
+
+// dialed takes back the right to make a connection. mu is held.
+func (r *route) dialed() {
+	r.dialing = false
+	r.connects(false)
 }

@@ -66,6 +66,11 @@ type route struct {
 	open    int
 	waiters []*waiter // in order of arrival
 
+	// connecting tells that who dials has what it takes to do so, changed is
+	// closed when that is no longer so, or is at last; nil = nobody has asked.
+	connecting bool
+	changed    chan struct{}
+
 	// After a dial that has failed:
 	failures int
 	retryAt  time.Time // no further connection before that while there is a usable one
@@ -97,12 +102,17 @@ func New(config Config) *Pool {
 
 // Want is what a request wants of the pool.
 type Want struct {
-	// Limit says until when to wait; dialing tells that a connection is being
-	// made meanwhile. A zero time = for ever.
-	Limit func(dialing bool) (time.Time, error)
+	// Limit says until when to wait, and why not any longer, where it has waited
+	// already: dialing tells that a connection is being made, and not that the
+	// bounds keep it from being made; both have their own time. A zero time = for
+	// ever.
+	Limit func(dialing bool, waited time.Duration) (time.Time, error)
 	// Fresh asks for a connection that was not used before, if there may be a
 	// further one.
 	Fresh bool
+	// Slot waits for what somebody else's bounds want of a connection that Dial
+	// then makes; nil = there is no such thing.
+	Slot func() error
 	// Dial makes a connection. The owner is for Config.Ended.
 	Dial func() (c *dial.Conn, owner any, err error)
 }
@@ -114,6 +124,18 @@ type Got struct {
 	// had none.
 	Used bool
 	Idle time.Duration
+}
+
+// Tell calls GotConn. A panic in it gives the place back.
+func (g Got) Tell(trace *engine.Trace) {
+	panics := true
+	defer func() {
+		if panics {
+			g.Unreserve()
+		}
+	}()
+	trace.GotConn(engine.GotConn{Local: g.Info.Local, Remote: g.Info.Remote, Reused: g.Used, Idle: g.Idle})
+	panics = false
 }
 
 // Get returns a place on a connection to key. Its errors are those of Dial, and
@@ -144,10 +166,9 @@ func (p *Pool) Get(ctx context.Context, key dial.Route, w *Want) (Got, error) {
 		}
 	}
 	me := p.queue(r, len(r.waiters))
-	dialing := r.dialing
 	p.serve() // room may have come up since its owner looked for waiters
 	p.mu.Unlock()
-	return p.await(ctx, r, me, w, dialing)
+	return p.await(ctx, r, me, w)
 }
 
 // queue adds a waiter to those of r, at place i. mu is held.
@@ -280,23 +301,70 @@ func (r *route) pop(p *Pool) *waiter {
 }
 
 // await waits for a grant.
-func (p *Pool) await(ctx context.Context, r *route, me *waiter, w *Want, dialing bool) (Got, error) {
+func (p *Pool) await(ctx context.Context, r *route, me *waiter, w *Want) (Got, error) {
+	var waited, dialed time.Duration
+	for {
+		p.mu.Lock()
+		connecting, changed := r.watch()
+		p.mu.Unlock()
+		spent := &waited
+		if connecting {
+			spent = &dialed
+		}
+		begin := time.Now()
+		g, err, done := me.wait(ctx, changed, w, connecting, *spent)
+		switch {
+		case err != nil:
+			p.quit(r, me)
+			return Got{}, err
+		case done:
+			return p.granted(ctx, r, g, w)
+		}
+		*spent += time.Since(begin)
+	}
+}
+
+// wait waits for a grant; without one, and without an error, changed was closed.
+func (me *waiter) wait(ctx context.Context, changed <-chan struct{}, w *Want, connecting bool, waited time.Duration) (g grant, err error, done bool) {
 	var expired <-chan time.Time
-	limit, reason := w.Limit(dialing)
+	limit, reason := w.Limit(connecting, waited)
 	if !limit.IsZero() {
 		timer := time.NewTimer(time.Until(limit))
 		defer timer.Stop()
 		expired = timer.C
 	}
-	var err error
 	select {
-	case g := <-me.grant:
-		return p.granted(ctx, r, g, w)
+	case g = <-me.grant:
+		return g, nil, true
+	case <-changed:
+		return grant{}, nil, false
 	case <-ctx.Done():
-		err = &engine.OpError{Op: engine.OpPool, Err: ctxerr.Of(ctx)}
+		return grant{}, &engine.OpError{Op: engine.OpPool, Err: ctxerr.Of(ctx)}, false
 	case <-expired:
-		err = reason
+		return grant{}, reason, false
 	}
+}
+
+// watch returns whether a connection is being made, and what is closed when that
+// changes. mu is held.
+func (r *route) watch() (connecting bool, changed <-chan struct{}) {
+	if r.changed == nil {
+		r.changed = make(chan struct{})
+	}
+	return r.connecting, r.changed
+}
+
+// connects notes whether a connection is being made. mu is held.
+func (r *route) connects(now bool) {
+	if r.connecting != now && r.changed != nil {
+		close(r.changed)
+		r.changed = nil
+	}
+	r.connecting = now
+}
+
+// quit gives up waiting.
+func (p *Pool) quit(r *route, me *waiter) {
 	p.mu.Lock()
 	if i := slices.Index(r.waiters, me); i >= 0 {
 		r.waiters = slices.Delete(r.waiters, i, i+1)
@@ -305,7 +373,7 @@ func (p *Pool) await(ctx context.Context, r *route, me *waiter, w *Want, dialing
 			delete(p.routes, r.key)
 		}
 		p.mu.Unlock()
-		return Got{}, err
+		return
 	}
 	p.mu.Unlock()
 	// A grant came at the same time: it goes to the next one.
@@ -315,7 +383,6 @@ func (p *Pool) await(ctx context.Context, r *route, me *waiter, w *Want, dialing
 	case g.err == nil:
 		p.giveRight(r)
 	}
-	return Got{}, err
 }
 
 func (p *Pool) granted(ctx context.Context, r *route, g grant, w *Want) (Got, error) {

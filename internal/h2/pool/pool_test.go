@@ -3,8 +3,10 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -80,7 +82,7 @@ func (o *origin) wantDials(want int) {
 }
 
 func (o *origin) want() *pool.Want {
-	return &pool.Want{Dial: o.dial, Limit: func(bool) (time.Time, error) { return time.Time{}, nil }}
+	return &pool.Want{Dial: o.dial, Limit: func(bool, time.Duration) (time.Time, error) { return time.Time{}, nil }}
 }
 
 var (
@@ -355,6 +357,42 @@ func TestEvictFrom(t *testing.T) {
 		p.Evict()
 		if s := p.Stats(); s.Open != 0 {
 			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+// TestLimits: who waits is asked for its limit anew when the dial that it waits for
+// has its slot, and when that is over; each wait has its own time.
+func TestLimits(t *testing.T) {
+	inBubble(t, 1, pool.Config{}, func(t *testing.T, p *pool.Pool, o *origin) {
+		begin := time.Now()
+		slow := o.want()
+		slow.Slot = func() error { time.Sleep(300 * time.Millisecond); return nil }
+		slow.Dial = func() (*dial.Conn, any, error) {
+			time.Sleep(time.Second)
+			return nil, nil, &engine.TimeoutError{Kind: engine.KindRequest} // it is about that request only
+		}
+		go p.Get(t.Context(), here, slow)
+		synctest.Wait()
+		next := o.want()
+		next.Slot, next.Dial = slow.Slot, slow.Dial
+		go p.Get(t.Context(), here, next)
+		synctest.Wait()
+		time.Sleep(100 * time.Millisecond)
+		var asked []string
+		last := o.want()
+		last.Limit = func(dialing bool, waited time.Duration) (time.Time, error) {
+			asked = append(asked, fmt.Sprintf("%v %v %v", time.Since(begin), dialing, waited))
+			return time.Time{}, nil
+		}
+		got, err := p.Get(t.Context(), here, last)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.Unreserve()
+		want := []string{"100ms false 0s", "300ms true 0s", "1.3s false 200ms", "1.6s true 1s"}
+		if !slices.Equal(asked[:min(len(asked), len(want))], want) { // the last end may come with the right to dial
+			t.Errorf("asked for limits %q, want %q", asked, want)
 		}
 	})
 }

@@ -17,7 +17,8 @@ type Stats struct {
 
 // RouteStats are the figures of one route.
 type RouteStats struct {
-	// Route is like "https://example.org:443"; it holds no credentials.
+	// Route is like "https://example.org:443"; it holds no credentials, and stands
+	// for all that differ in those for their proxy.
 	Route                        string
 	Open, Idle, Streams, Waiting int
 }
@@ -42,5 +43,22 @@ func (p *Pool) Stats() Stats {
 		s.Routes = append(s.Routes, rs)
 	}
 	slices.SortFunc(s.Routes, func(a, b RouteStats) int { return cmp.Compare(a.Route, b.Route) })
+	s.Routes = unite(s.Routes)
 	return s
+}
+
+// unite adds up what has the same name: routes may differ in the credentials for
+// their proxy alone. They are sorted.
+func unite(routes []RouteStats) []RouteStats {
+	united := routes[:0]
+	for _, r := range routes {
+		if n := len(united); n > 0 && united[n-1].Route == r.Route {
+			last := &united[n-1]
+			last.Open, last.Idle = last.Open+r.Open, last.Idle+r.Idle
+			last.Streams, last.Waiting = last.Streams+r.Streams, last.Waiting+r.Waiting
+			continue
+		}
+		united = append(united, r)
+	}
+	return united
 }
