@@ -44,10 +44,7 @@ func (x *exchange) nextHead(until100 bool) error {
 			return x.respond(&head, raw)
 		}
 		if t := x.req.Trace; t != nil && t.Informational != nil {
-			x.traceMu.Lock()
-			err := t.Informational(head.Status, head.Header)
-			x.traceMu.Unlock()
-			if err != nil {
+			if err := x.informed(t, &head); err != nil {
 				return err
 			}
 		}
@@ -94,11 +91,22 @@ func (x *exchange) readHead() ([]byte, error) {
 			return nil, err
 		}
 		if t := x.req.Trace; t != nil && t.FirstByte != nil && first {
-			x.traceMu.Lock()
-			t.FirstByte()
-			x.traceMu.Unlock()
+			x.begun(t)
 		}
 	}
+}
+
+// informed and begun call hooks, which may panic.
+func (x *exchange) informed(t *engine.Trace, head *h1.Head) error {
+	x.traceMu.Lock()
+	defer x.traceMu.Unlock()
+	return t.Informational(head.Status, head.Header)
+}
+
+func (x *exchange) begun(t *engine.Trace) {
+	x.traceMu.Lock()
+	defer x.traceMu.Unlock()
+	t.FirstByte()
 }
 
 // makeRoom makes sure that buf has room behind w. The limits of the scanner

@@ -35,7 +35,7 @@ func (u *upload) send() error {
 
 // end reports how the sending ended.
 func (u *upload) end(err error) {
-	u.Report(u.x.req.Trace, &u.x.traceMu, err)
+	err = u.Report(u.x.req.Trace, &u.x.traceMu, err)
 	if cause, ok := transfer.Fault(err); ok {
 		u.Fail(wrap(engine.OpSend, cause), u.shut)
 	}

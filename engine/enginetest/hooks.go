@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/header"
 )
 
 func hookTests() []test {
@@ -47,10 +48,53 @@ func hookTests() []test {
 // the panic itself, and takes no place with it, neither that of a connection nor
 // that of an exchange.
 func hookPanics(t *T) {
-	for _, tc := range []struct {
-		name string
-		set  func(c *engine.Config, trace *engine.Trace, boom func())
-	}{
+	for _, tc := range hooksOf(t) {
+		t.row(tc.name, func(t *T) {
+			s := t.script(func(c *conn) {
+				for {
+					c.request()
+					c.write("HTTP/1.1 103 Early Hints\r\n\r\n")
+					c.respond("ok")
+				}
+			})
+			var armed atomic.Bool
+			trace := &engine.Trace{}
+			e := t.engine(resolver(nil, "127.0.0.1"), func(c *engine.Config) {
+				c.MaxConcurrent, c.MaxConnections = 1, 1
+				tc.set(c, trace, func() {
+					if armed.Swap(false) {
+						panic("the caller's own code")
+					}
+				})
+			})
+			for _, req := range []*engine.Request{
+				t.request("GET", s.named("panics.test")),
+				t.post(s.named("panics.test"), stream("body")), // written by a goroutine of its own, perhaps
+			} {
+				armed.Store(true)
+				t.quick("a request whose hook panics", func() {
+					defer func() { _ = recover() }()
+					req.Trace = trace
+					if resp, err := t.execute(e, req); err == nil {
+						_, _ = io.Copy(io.Discard, resp.Body)
+						resp.Body.Close()
+					}
+				})
+				armed.Store(false)
+				t.quick("a request after that", func() { t.get(e, s.named("panics.test"), 200, "ok") })
+			}
+		})
+	}
+}
+
+// hookOf makes one of the caller's functions call boom.
+type hookOf struct {
+	name string
+	set  func(c *engine.Config, trace *engine.Trace, boom func())
+}
+
+func hooksOf(t *T) []hookOf {
+	return []hookOf{
 		{"Proxy", func(c *engine.Config, _ *engine.Trace, boom func()) {
 			c.Proxy = func(*url.URL) (*url.URL, error) { boom(); return nil, nil }
 		}},
@@ -89,31 +133,9 @@ func hookPanics(t *T) {
 		{"WroteRequest", func(_ *engine.Config, trace *engine.Trace, boom func()) { trace.WroteRequest = func(error) { boom() } }},
 		{"FirstByte", func(_ *engine.Config, trace *engine.Trace, boom func()) { trace.FirstByte = boom }},
 		{"PutIdle", func(_ *engine.Config, trace *engine.Trace, boom func()) { trace.PutIdle = func(error) { boom() } }},
-	} {
-		t.row(tc.name, func(t *T) {
-			s := t.respond("ok")
-			var armed atomic.Bool
-			armed.Store(true)
-			trace := &engine.Trace{}
-			e := t.engine(resolver(nil, "127.0.0.1"), func(c *engine.Config) {
-				c.MaxConcurrent, c.MaxConnections = 1, 1
-				tc.set(c, trace, func() {
-					if armed.Swap(false) {
-						panic("the caller's own code")
-					}
-				})
-			})
-			t.quick("a request whose hook panics", func() {
-				defer func() { _ = recover() }()
-				req := t.request("GET", s.named("panics.test"))
-				req.Trace = trace
-				if resp, err := t.execute(e, req); err == nil {
-					_, _ = io.Copy(io.Discard, resp.Body)
-					resp.Body.Close()
-				}
-			})
-			t.quick("a request after that", func() { t.get(e, s.named("panics.test"), 200, "ok") })
-		})
+		{"Informational", func(_ *engine.Config, trace *engine.Trace, boom func()) {
+			trace.Informational = func(int, header.Header) error { boom(); return nil }
+		}},
 	}
 }
 

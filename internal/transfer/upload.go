@@ -87,19 +87,31 @@ func Fault(err error) (cause error, ok bool) {
 	return f.err, true
 }
 
-// Report tells a trace how the sending ended, unless the exchange is over.
-func (u *Upload) Report(t *engine.Trace, mu *sync.Mutex, err error) {
+// Report tells a trace how the sending ended, unless the exchange is over. It
+// returns err, or that the hook panicked, which is blamed.
+func (u *Upload) Report(t *engine.Trace, mu *sync.Mutex, err error) (after error) {
 	if t == nil || t.WroteRequest == nil {
-		return
+		return err
 	}
+	told := err
 	if cause, ok := Fault(err); ok {
-		err = cause
+		told = cause
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if !u.Over() {
-		t.WroteRequest(err)
+	if u.Over() {
+		return err
 	}
+	after = err
+	returned := false
+	defer func() {
+		if !returned {
+			after = Blame(recovered.Error("Trace.WroteRequest", recover()))
+		}
+	}()
+	t.WroteRequest(told)
+	returned = true
+	return after
 }
 
 // Fail stops the transport for err, which the exchange then fails with: what was

@@ -56,10 +56,7 @@ func (x *Exchange) interims() (proceed bool, err error) {
 		x.firstByte()
 		proceed = proceed || h.Status == 100
 		if t := x.req.Trace; t != nil && t.Informational != nil {
-			x.traceMu.Lock()
-			err := t.Informational(h.Status, h.Header)
-			x.traceMu.Unlock()
-			if err != nil {
+			if err := x.informed(t, h); err != nil {
 				return false, err
 			}
 		}
@@ -73,9 +70,16 @@ func (x *Exchange) firstByte() {
 	x.answered = true
 	if t := x.req.Trace; t != nil && t.FirstByte != nil {
 		x.traceMu.Lock()
+		defer x.traceMu.Unlock()
 		t.FirstByte()
-		x.traceMu.Unlock()
 	}
+}
+
+// informed calls the hook, which may panic.
+func (x *Exchange) informed(t *engine.Trace, h h2.Head) error {
+	x.traceMu.Lock()
+	defer x.traceMu.Unlock()
+	return t.Informational(h.Status, h.Header)
 }
 
 // respond sets the response from its head. If all of it is here the exchange is

@@ -40,7 +40,7 @@ func (u *upload) send() error {
 // end reports how the sending ended.
 func (u *upload) end(err error) {
 	u.x.stream.EndUpload()
-	u.Report(u.x.req.Trace, &u.x.traceMu, err)
+	err = u.Report(u.x.req.Trace, &u.x.traceMu, err)
 	if cause, ok := transfer.Fault(err); ok {
 		u.Fail(wrap(engine.OpSend, cause), u.cancel)
 	} else if _, ok := err.(*engine.TimeoutError); ok {
