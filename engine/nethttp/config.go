@@ -140,7 +140,7 @@ func (c Config) NewEngine(shared engine.Config) (engine.Engine, error) {
 	e.routes.limit, e.routes.waiting = c.MaxConnectionsPerRoute, e.closeIdle
 	e.dialer = &dial.Dialer{
 		Engine: engineName, Proxy: c.Proxy, Dial: c.Dial, Resolve: c.Resolve, Control: c.DialControl,
-		KeepAlive: c.TCPKeepAlive, Delay: c.TCPDelay,
+		KeepAlive: c.TCPKeepAlive, Delay: c.TCPDelay, Tunnel: c.Protocol == H2C,
 	}
 	if c.Preconfigured == nil {
 		e.main = e.transport(special{})

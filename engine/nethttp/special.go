@@ -4,10 +4,8 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/godwit-go/godwit/engine"
-	"github.com/godwit-go/godwit/internal/dial"
 	"github.com/godwit-go/godwit/internal/h1"
 )
 
@@ -96,11 +94,8 @@ func (e *Engine) routed(r *http.Request, x *exchange) (*http.Request, special, e
 	if err != nil {
 		return nil, special{}, err
 	}
-	if e.config.Protocol == H2C {
-		route.Tunnel = route.Proxy != "" // a proxy forwards HTTP/1.1
-	}
 	to := e.direct(r, x)
-	to.proxy, to.forward = route.Proxy, forwards(route)
+	to.proxy, to.forward = route.Proxy, route.Forwards()
 	var proxy *url.URL
 	if route.Proxy != "" {
 		if proxy, err = url.Parse(route.Proxy); err != nil { // err shows the credentials
@@ -119,11 +114,6 @@ func (e *Engine) direct(r *http.Request, x *exchange) special {
 		return special{}
 	}
 	return special{unix: x.req.UnixSocket, http1: e.mustStayHTTP1(r, x.req.Protocol)}
-}
-
-// forwards reports whether the route's proxy is to forward requests, not bytes.
-func forwards(route dial.Route) bool {
-	return !route.TLS && !route.Tunnel && strings.HasPrefix(route.Proxy, "http")
 }
 
 // addressed returns r as its reader is to have it.

@@ -215,7 +215,7 @@ func (j *job) connect(ctx context.Context, route Route) (*Conn, error) {
 		conn, err = j.dial(ctx, "unix", &places{known: []string{route.Unix}})
 	case proxy == nil:
 		conn, err = j.tcp(ctx, route.Addr)
-	case j.forwards(route):
+	case route.Forwards():
 		conn, err = j.reach(ctx, proxy)
 	default:
 		conn, err = j.through(ctx, proxy, route.Addr)
@@ -226,7 +226,7 @@ func (j *job) connect(ctx context.Context, route Route) (*Conn, error) {
 	c := &Conn{Conn: conn, Info: &engine.Conn{Local: conn.LocalAddr(), Remote: conn.RemoteAddr()}}
 	if proxy != nil {
 		c.Info.Proxy = proxy.public()
-		if c.Forward = j.forwards(route); c.Forward {
+		if c.Forward = route.Forwards(); c.Forward {
 			c.ProxyAuthorization = proxy.authorization()
 		}
 	}
@@ -240,9 +240,6 @@ func (j *job) connect(ctx context.Context, route Route) (*Conn, error) {
 	}
 	return c, nil
 }
-
-// forwards reports whether the route's proxy is to forward requests, not bytes.
-func (d *Dialer) forwards(route Route) bool { return route.forward() && !d.Tunnel }
 
 // start runs f in another goroutine.
 func (d *Dialer) start(f func()) {

@@ -360,6 +360,17 @@ func TestRouteHost(t *testing.T) {
 	}
 }
 
+// TestRouteTunnel: a dialer that tunnels all gives a field's credentials to the
+// proxy, as for every tunnel.
+func TestRouteTunnel(t *testing.T) {
+	d := &dial.Dialer{Proxy: engine.FixedProxy(parse(t, "http://p")), Tunnel: true}
+	fields := header.New("Proxy-Authorization", "Basic dTpw")
+	r, err := d.Route(&engine.Request{URL: parse(t, "http://a.example"), Header: fields})
+	if err != nil || !r.Tunnel || r.Forwards() || r.Proxy != "http://u:p@p:80" {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 func TestCanonicalHosts(t *testing.T) {
 	for _, tc := range []struct {
 		key, value, want, err string

@@ -41,8 +41,8 @@ func (r Route) String() string {
 	return s
 }
 
-// forward reports whether the proxy is to forward requests, not bytes.
-func (r Route) forward() bool {
+// Forwards reports whether the proxy is to forward requests, not bytes.
+func (r Route) Forwards() bool {
 	return !r.TLS && !r.Tunnel && (strings.HasPrefix(r.Proxy, "http:") || strings.HasPrefix(r.Proxy, "https:"))
 }
 
@@ -72,7 +72,7 @@ func (d *Dialer) Route(req *engine.Request) (Route, error) {
 	}
 	chosen, err := choose(u)
 	if err == nil && chosen != nil {
-		r.Tunnel = !r.TLS && (req.Protocol != "" || r.renamed(req.Header))
+		r.Tunnel = !r.TLS && (d.Tunnel || req.Protocol != "" || r.renamed(req.Header))
 		if r.TLS || r.Tunnel {
 			chosen, err = WithCredentials(chosen, req.Header)
 		}
