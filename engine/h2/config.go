@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"net/netip"
 	"syscall"
 	"time"
@@ -87,10 +88,21 @@ type Config struct {
 	// ConnectAttempts is how often to try to connect, within Timeouts.Connect;
 	// 0 = once.
 	ConnectAttempts int
-	// LocalAddr is the address to connect from; zero = any.
+	// LocalAddr is the address to connect from; zero = any. It is not for
+	// connections made by Dial.
 	LocalAddr netip.Addr
+	// TCPKeepAlive configures the probes of TCP connections; zero = after 15 s,
+	// every 15 s, 9 times. Without Enable but with another field set, as in
+	// net.KeepAliveConfig{Idle: -1}, there are none. It is not for connections made
+	// by Dial.
+	TCPKeepAlive net.KeepAliveConfig
+	// TCPDelay lets the system hold back small writes until earlier ones are
+	// acknowledged (Nagle's algorithm), which it is else told not to do
+	// (TCP_NODELAY). It is not for connections made by Dial.
+	TCPDelay bool
 	// Hosts says where a "host:port" or a "host" is: at an "address:port" or an
-	// "address". Keys are lower case; nil = no overrides.
+	// "address"; nil = no overrides. It holds for proxies too, but not for names
+	// that a proxy looks up. NewEngine refuses what is no host or port.
 	Hosts map[string]string
 
 	// TLS configures TLS; nil = crypto/tls's defaults, with a session cache.
@@ -98,7 +110,8 @@ type Config struct {
 	// Proxy chooses a proxy; nil = by the environment; engine.NoProxy = none. A
 	// proxy is always asked for a tunnel (CONNECT or SOCKS), for http URLs too.
 	Proxy engine.ProxyFunc
-	// Dial opens connections; nil = net.Dialer.
+	// Dial opens connections; nil = net.Dialer. LocalAddr, DialControl and the
+	// fields for TCP are then its own affair.
 	Dial engine.DialFunc
 	// Resolve looks up host names; nil = net.DefaultResolver.
 	Resolve engine.ResolveFunc
@@ -128,7 +141,8 @@ const (
 // Name returns "h2".
 func (Config) Name() string { return name }
 
-// NewEngine makes an engine. It fails on windows that HTTP/2 does not have.
+// NewEngine makes an engine. It fails on windows that HTTP/2 does not have, and on
+// Hosts that are none.
 func (c Config) NewEngine(shared engine.Config) (engine.Engine, error) {
 	e, err := c.New(shared)
 	if err != nil {
@@ -139,6 +153,10 @@ func (c Config) NewEngine(shared engine.Config) (engine.Engine, error) {
 
 // New is NewEngine with the concrete type, which has statistics and CloseIdle.
 func (c Config) New(shared engine.Config) (*Engine, error) {
+	hosts, err := dial.CanonicalHosts(c.Hosts)
+	if err != nil {
+		return nil, fmt.Errorf("h2: Hosts: %w", err)
+	}
 	c = c.over(shared)
 	for _, w := range []struct {
 		field string
@@ -162,7 +180,9 @@ func (c Config) New(shared engine.Config) (*Engine, error) {
 			Go:         c.Go,
 			Attempts:   c.ConnectAttempts,
 			LocalAddr:  c.LocalAddr,
-			Hosts:      c.Hosts,
+			KeepAlive:  c.TCPKeepAlive,
+			Delay:      c.TCPDelay,
+			Hosts:      hosts,
 		},
 		pool: pool.New(pool.Config{
 			MaxConnections: c.MaxConnections, MaxPerRoute: c.MaxConnectionsPerRoute,

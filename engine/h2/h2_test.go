@@ -217,3 +217,16 @@ func TestUpgradeField(t *testing.T) {
 		t.Errorf("%v, want *engine.UnsupportedError of HTTP/1.1", err)
 	}
 }
+
+// TestHosts: keys are names as people write them, and what is no place is refused.
+func TestHosts(t *testing.T) {
+	s := serve(t, false, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) })
+	e := newEngine(t, h2.Config{Hosts: map[string]string{"Bücher.example": s.Listener.Addr().String()}}, nil)
+	resp, err := e.Execute(t.Context(), request(t, "GET", "http://xn--bcher-kva.example/"))
+	if got := read(t, resp, err); got != "xn--bcher-kva.example" {
+		t.Errorf("the server saw %q", got)
+	}
+	if _, err := (h2.Config{Hosts: map[string]string{"a.example": "http://b.example"}}).New(engine.Config{}); err == nil || !strings.Contains(err.Error(), "a.example") {
+		t.Errorf("an override that is a URL: %v", err)
+	}
+}

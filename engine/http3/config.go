@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net/netip"
 	"syscall"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/dial"
 )
 
 // Config makes an [Engine]; it is an engine.Factory. Its zero value is ready to
@@ -55,7 +57,7 @@ type Config struct {
 	// change it when the network changes.
 	LocalAddr netip.Addr
 	// Hosts says where a "host:port" or a "host" is: at an "address:port" or an
-	// "address". Keys are lower case; nil = no overrides.
+	// "address"; nil = no overrides. NewEngine refuses what is no host or port.
 	Hosts map[string]string
 
 	// TLS configures TLS, of which QUIC uses version 1.3; nil = crypto/tls's
@@ -103,8 +105,8 @@ const (
 func (Config) Name() string { return name }
 
 // NewEngine makes an engine. Config.Dial and Go of shared are
-// *engine.UnsupportedError, and so is, as another error, a TLS configuration
-// that does not allow version 1.3.
+// *engine.UnsupportedError; a TLS configuration that does not allow version 1.3 is
+// an error, and so are Hosts that are none.
 func (c Config) NewEngine(shared engine.Config) (engine.Engine, error) {
 	e, err := c.New(shared)
 	if err != nil {
@@ -122,7 +124,12 @@ func (c Config) New(shared engine.Config) (*Engine, error) {
 	case shared.Go != nil:
 		return nil, &engine.UnsupportedError{Engine: name, Capability: engine.CustomGo, Detail: "quic-go starts its goroutines itself"}
 	}
+	hosts, err := dial.CanonicalHosts(c.Hosts)
+	if err != nil {
+		return nil, fmt.Errorf("http3: Hosts: %w", err)
+	}
 	c = c.over(shared)
+	c.Hosts = hosts
 	if c.TLS != nil && c.TLS.MaxVersion != 0 && c.TLS.MaxVersion < tls.VersionTLS13 {
 		return nil, errors.New("http3: TLS.MaxVersion is below TLS 1.3, which QUIC needs: raise it, or leave it 0")
 	}

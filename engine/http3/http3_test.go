@@ -487,7 +487,7 @@ func TestAddressesRace(t *testing.T) {
 	if len(failed) != 1 || failed[0] != "127.0.0.2:"+port {
 		t.Errorf("failed: %q", failed)
 	}
-	local := newEngine(t, http3.Config{LocalAddr: netip.MustParseAddr("127.0.0.3"), Hosts: map[string]string{"example.test": "127.0.0.1"}})
+	local := newEngine(t, http3.Config{LocalAddr: netip.MustParseAddr("127.0.0.3"), Hosts: map[string]string{"Example.test": "127.0.0.1"}})
 	if resp, _ := get(t, local, "https://example.test:"+port); !strings.HasPrefix(resp.Conn.Local.String(), "127.0.0.3:") {
 		t.Errorf("sent from %v", resp.Conn.Local)
 	}
