@@ -129,6 +129,9 @@ func buildError(format string, args ...any) error {
 
 // hostPort returns u's host in lower case with a port, or "" if it has none.
 func hostPort(u *url.URL, defaultPort string) string {
+	if isHostPort(u.Host) {
+		return u.Host
+	}
 	host, port := u.Hostname(), u.Port()
 	if host == "" {
 		return ""
@@ -136,10 +139,26 @@ func hostPort(u *url.URL, defaultPort string) string {
 	lower := strings.ToLower(host)
 	if port == "" {
 		port = defaultPort
-	} else if lower == host && len(u.Host) == len(host)+len(":")+len(port) {
-		return u.Host // it is so already
 	}
 	return net.JoinHostPort(lower, port)
+}
+
+// isHostPort reports whether s is a name in lower case, or an IPv4 address, and a
+// port: what most are.
+func isHostPort(s string) bool {
+	port := 0
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case '0' <= c && c <= '9':
+		case port > 0:
+			return false
+		case c == ':':
+			port = i + 1
+		case c != '.' && c != '-' && (c < 'a' || 'z' < c):
+			return false
+		}
+	}
+	return port > 1 && port < len(s)
 }
 
 // proxyPorts are the schemes of proxies and their default ports.

@@ -107,13 +107,23 @@ func (r *RequestHead) host() (host string, given bool, err error) {
 		return "", given, badInput("URL without a host", r.URL.Redacted())
 	}
 	for i := 0; i < len(host); i++ {
-		// uri-host has none of these; what has them tries to be something else.
-		if c := host[i]; c <= ' ' || c == 0x7f || strings.IndexByte("/\\?#@,\"<>{}|^`", c) >= 0 {
+		if notInHost[host[i]] {
 			return "", given, badInput("host", host)
 		}
 	}
 	return host, given, nil
 }
+
+// notInHost has what uri-host has not: a host with it tries to be something else.
+var notInHost = func() (set [256]bool) {
+	for c := range ' ' + 1 {
+		set[c] = true
+	}
+	for _, c := range []byte("\x7f/\\?#@,\"<>{}|^`") {
+		set[c] = true
+	}
+	return set
+}()
 
 // Authority returns the host and port of u for the Host field: without the
 // default port of the scheme (RFC 9110 §7.2, §4.2.3) and without an IPv6 zone.
