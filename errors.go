@@ -45,6 +45,9 @@ var (
 	ErrNotReplayable = content.ErrConsumed
 	// ErrBodyConsumed is the cause when a streamed body is read as a value twice.
 	ErrBodyConsumed = errors.New("response body was read already")
+	// ErrProxyDenied is found in a ProxyError where asking again makes no
+	// difference: other credentials are wanted, or rules forbid the origin.
+	ErrProxyDenied = engine.ErrProxyDenied
 	// ErrNoEngine is the cause of every call on a client that has no engine.
 	ErrNoEngine = errors.New("no engine: name one with godwit.WithEngine")
 )

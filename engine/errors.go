@@ -70,6 +70,16 @@ func (e *ProxyError) Error() string { return "proxy " + e.Proxy + ": " + e.Err.E
 // Unwrap returns the cause.
 func (e *ProxyError) Unwrap() error { return e.Err }
 
+// Is reports whether the proxy's answer says what target does: 403 and 407 are
+// ErrProxyDenied.
+func (e *ProxyError) Is(target error) bool {
+	return target == ErrProxyDenied && (e.Status == 403 || e.Status == 407)
+}
+
+// ErrProxyDenied is what errors.Is finds in a ProxyError where asking again makes
+// no difference: the proxy wants other credentials, or its rules forbid the origin.
+var ErrProxyDenied = errors.New("the proxy denies it")
+
 // TimeoutKind tells which limit a [TimeoutError] ran into.
 type TimeoutKind string
 

@@ -255,6 +255,8 @@ func TestHosts(t *testing.T) {
 		{"IPv6 in brackets", "http://a.example:1", "a.example", "[2001:db8::1]", "[2001:db8::1]:1"},
 		{"IPv6 and port", "http://a.example:1", "a.example", "[2001:db8::1]:2", "[2001:db8::1]:2"},
 		{"name", "http://A.example:1", "a.example", "b.example", "b.example:1"},
+		{"final dot", "http://a.example.", "a.example", "192.0.2.1", "192.0.2.1:80"},
+		{"IPv4 in IPv6", "http://[::ffff:192.0.2.9]", "192.0.2.9", "192.0.2.1", "192.0.2.1:80"},
 		{"IPv6 key", "http://[2001:DB8:0::1]:1", "2001:db8::1", "192.0.2.1", "192.0.2.1:1"},
 		{"IPv6 and port as key", "http://[2001:DB8:0::1]:1", "[2001:db8::1]:1", "192.0.2.1", "192.0.2.1:1"},
 		{"empty", "http://a.example", "a.example", "", "error"},
@@ -363,7 +365,7 @@ func TestRouteHost(t *testing.T) {
 // TestRouteTunnel: a dialer that tunnels all gives a field's credentials to the
 // proxy, as for every tunnel.
 func TestRouteTunnel(t *testing.T) {
-	d := &dial.Dialer{Proxy: engine.FixedProxy(parse(t, "http://p")), Tunnel: true}
+	d := &dial.Dialer{Proxy: engine.FixedProxy(&url.URL{Scheme: "HTTP", Host: "p"}), Tunnel: true}
 	fields := header.New("Proxy-Authorization", "Basic dTpw")
 	r, err := d.Route(&engine.Request{URL: parse(t, "http://a.example"), Header: fields})
 	if err != nil || !r.Tunnel || r.Forwards() || r.Proxy != "http://u:p@p:80" {
@@ -381,6 +383,11 @@ func TestCanonicalHosts(t *testing.T) {
 		{key: "[2001:DB8::1]", value: "[::1]", want: "2001:db8::1"},
 		{key: "2001:db8:0::1", value: "::1", want: "2001:db8::1"},
 		{key: "[2001:DB8::1]:80", value: "h", want: "[2001:db8::1]:80"},
+		{key: "a.example.", value: "b.example.", want: "a.example"},
+		{key: "a.example:080", value: "h:080", want: "a.example:80"},
+		{key: "::ffff:192.0.2.1", value: "h", want: "192.0.2.1"},
+		{key: "*.example", value: "h", want: "*.example", err: `key "*.example": "*.example": there are no patterns`},
+		{key: "*:443", value: "h", want: "*:443", err: "no patterns"},
 		{key: "a.example", value: "http://b.example", want: "a.example", err: `value for "a.example": "http://b.example" is neither a host nor a host:port`},
 		{key: "a.example", value: ":8080", want: "a.example", err: `value for "a.example": there is no host`},
 		{key: "a.example", value: "h:", want: "a.example", err: `port "" is not one of 1 to 65535`},

@@ -52,7 +52,7 @@ func CanonicalHosts(hosts map[string]string) (map[string]string, error) {
 // "" if there is none.
 func splitPlace(s string) (host, port string, err error) {
 	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")); err == nil {
-		return a.String(), "", nil
+		return a.Unmap().String(), "", nil
 	}
 	host = s
 	if strings.Contains(s, ":") {
@@ -63,8 +63,13 @@ func splitPlace(s string) (host, port string, err error) {
 			return "", "", fmt.Errorf("%q is neither a host nor a host:port: %w", s, err)
 		}
 	}
-	host, err = asciiHost(host)
-	return host, port, err
+	if host, err = asciiHost(strings.TrimSuffix(host, ".")); err != nil {
+		return "", "", err
+	}
+	if strings.Contains(host, "*") {
+		return "", "", fmt.Errorf("%q: there are no patterns", s)
+	}
+	return host, strings.TrimLeft(port, "0"), nil
 }
 
 func checkPort(port string) error {
@@ -78,7 +83,7 @@ func checkPort(port string) error {
 // (RFC 5891) and an address in its shortest form.
 func asciiHost(host string) (string, error) {
 	if a, err := netip.ParseAddr(host); err == nil && !hasBlank(host) {
-		return a.String(), nil
+		return a.Unmap().String(), nil
 	}
 	switch {
 	case host == "":

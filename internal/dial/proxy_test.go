@@ -367,6 +367,53 @@ func TestSOCKSNextAddress(t *testing.T) {
 	}
 }
 
+// TestSOCKSManyAddresses: a name with many addresses does not keep the proxy busy,
+// nor does it fill the error.
+func TestSOCKSManyAddresses(t *testing.T) {
+	var came atomic.Int32
+	l := serve(t, listen(t, "tcp", "127.0.0.1:0"), func(c net.Conn) {
+		came.Add(1)
+		buf := make([]byte, 64)
+		for _, reply := range []string{"\x05\x00", "\x05\x05\x00\x01"} {
+			if _, err := c.Read(buf); err != nil {
+				return
+			}
+			io.WriteString(c, reply)
+		}
+	})
+	d := &dial.Dialer{Proxy: engine.FixedProxy(parse(t, "socks5://"+l.Addr().String())), Resolve: addrs(strings.Repeat("192.0.2.1 ", 100))}
+	err := tryConnect(t.Context(), t, d, "http://a.example")
+	if n := came.Load(); op(err) != engine.OpProxy || n != 16 || len(err.Error()) > 600 {
+		t.Errorf("%d connections, %v", n, err)
+	}
+}
+
+// TestProxyDenied: whether to ask again can be told.
+func TestProxyDenied(t *testing.T) {
+	for _, tc := range []struct {
+		proxy  string
+		steps  []string
+		denied bool
+	}{
+		{"socks5", []string{"05 01 00", "05 ff"}, true},
+		{"socks5", []string{"05 01 00", "05 00", "05 01 00 01 c0000201 0050", "05 02 00 01"}, true},
+		{"socks5", []string{"05 01 00", "05 00", "05 01 00 01 c0000201 0050", "05 01 00 01"}, false},
+		{"socks4", []string{"04 01 0050 c0000201 00", "00 5d 0000 00000000"}, true},
+		{"socks4", []string{"04 01 0050 c0000201 00", "00 5b 0000 00000000"}, false},
+	} {
+		l := serve(t, listen(t, "tcp", "127.0.0.1:0"), script(t, echo, tc.steps...))
+		d := &dial.Dialer{Proxy: engine.FixedProxy(parse(t, tc.proxy+"://"+l.Addr().String()))}
+		if err := tryConnect(t.Context(), t, d, "http://192.0.2.1"); op(err) != engine.OpProxy || errors.Is(err, engine.ErrProxyDenied) != tc.denied {
+			t.Errorf("%s: %v; want denied = %v", tc.proxy, err, tc.denied)
+		}
+	}
+	for status, denied := range map[int]bool{403: true, 407: true, 404: false, 502: false, 503: false} {
+		if errors.Is(&engine.ProxyError{Status: status, Err: io.EOF}, engine.ErrProxyDenied) != denied {
+			t.Errorf("%d: want denied = %v", status, denied)
+		}
+	}
+}
+
 // TestSOCKSHosts: overrides hold for names that are looked up here, and only for
 // those.
 func TestSOCKSHosts(t *testing.T) {

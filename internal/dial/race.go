@@ -127,10 +127,15 @@ func joined(what string, failures []error) error {
 		return failures[0]
 	}
 	args := []any{len(failures), what}
-	for _, err := range failures {
+	shown := min(len(failures), 5)
+	for _, err := range failures[:shown] {
 		args = append(args, err)
 	}
-	return fmt.Errorf("none of %d addresses %s: %w"+strings.Repeat("; %w", len(failures)-1), args...)
+	format := "none of %d addresses %s: %w" + strings.Repeat("; %w", shown-1)
+	if shown < len(failures) {
+		format += "; …"
+	}
+	return fmt.Errorf(format, args...)
 }
 
 // launch connects to address in another goroutine.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
@@ -86,9 +87,9 @@ func (d *Dialer) override(addr string) (host, port string, err error) {
 	if err != nil || len(d.Hosts) == 0 {
 		return host, port, err
 	}
-	key := host
+	key := strings.TrimSuffix(host, ".")
 	if a, err := netip.ParseAddr(host); err == nil {
-		key = a.String()
+		key = a.Unmap().String()
 	}
 	to, ok := d.Hosts[net.JoinHostPort(key, port)]
 	if !ok {

@@ -100,7 +100,7 @@ const proxyField = "Proxy-Authorization"
 // credentials that h has for it.
 func WithCredentials(proxy *url.URL, h header.Header) (*url.URL, error) {
 	value, ok := h.Lookup(proxyField)
-	if !ok || proxy.Scheme != "http" && proxy.Scheme != "https" {
+	if scheme := strings.ToLower(proxy.Scheme); !ok || scheme != "http" && scheme != "https" {
 		return proxy, nil
 	}
 	scheme, encoded, _ := strings.Cut(value, " ")

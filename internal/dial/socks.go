@@ -72,8 +72,13 @@ func socks4(conn net.Conn, p *proxy, addr string) error {
 	if reply[1] == 91 {
 		return &unreachable{err}
 	}
-	return err
+	return &denied{err}
 }
+
+// denied is a refusal that asking again does not change.
+type denied struct{ error }
+
+func (*denied) Is(target error) bool { return target == engine.ErrProxyDenied }
 
 // socks5 asks for a connection to addr by version 5.
 func socks5(conn net.Conn, p *proxy, addr string) error {
@@ -106,6 +111,8 @@ func socks5(conn net.Conn, p *proxy, addr string) error {
 	if reply[1] != 0 {
 		err = fmt.Errorf("connection to %s was refused: %s (%d)", addr, socks5Reason(reply[1]), reply[1])
 		switch reply[1] {
+		case 2:
+			return &denied{err}
 		case 3, 4, 5, 6, 8:
 			return &unreachable{err}
 		}
@@ -140,11 +147,11 @@ func socks5Hello(conn net.Conn, p *proxy) error {
 			return &engine.ProtocolError{Reason: fmt.Sprintf("%q is not an answer to user and password", status), Section: "RFC 1929 §2"}
 		}
 		if status[1] != 0 {
-			return errors.New("the proxy refused user or password")
+			return &denied{errors.New("the proxy refused user or password")}
 		}
 		return nil
 	case choice[1] == 0xff && !p.hasUser:
-		return errors.New("the proxy wants authentication; put user and password into its URL")
+		return &denied{errors.New("the proxy wants authentication; put user and password into its URL")}
 	case choice[1] == 0xff:
 		return errors.New("the proxy accepts neither no authentication nor user and password")
 	}

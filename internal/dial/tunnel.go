@@ -34,7 +34,7 @@ func (j *job) through(ctx context.Context, p *proxy, addr string) (net.Conn, err
 		return nil, err
 	}
 	var refusals []error
-	for i := 0; i < len(asked.known) || asked.late != nil && asked.more(ctx); i++ {
+	for i := 0; i < mostPlaces && (i < len(asked.known) || asked.late != nil && asked.more(ctx)); i++ {
 		conn, err := j.reach(ctx, p)
 		if err != nil {
 			return nil, err
@@ -50,6 +50,9 @@ func (j *job) through(ctx context.Context, p *proxy, addr string) (net.Conn, err
 	}
 	return nil, p.blame(ctx, opError(ctx, engine.OpProxy, joined("could be reached", refusals)))
 }
+
+// mostPlaces is how many addresses a proxy is asked for, one after the other.
+const mostPlaces = 16
 
 // unreachable is a proxy's answer that leaves hope for another address.
 type unreachable struct{ error }

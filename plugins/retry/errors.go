@@ -20,7 +20,7 @@ func permanent(err error) bool {
 	}
 	for _, is := range []error{
 		context.Canceled, context.DeadlineExceeded, godwit.ErrBodyTooLarge, godwit.ErrTooManySends,
-		godwit.ErrClientClosed, godwit.ErrNotReplayable, engine.ErrClosed,
+		godwit.ErrClientClosed, godwit.ErrNotReplayable, engine.ErrClosed, engine.ErrProxyDenied,
 	} {
 		if errors.Is(err, is) {
 			return true

@@ -45,6 +45,10 @@ func list(h ...mock.Handler) []mock.Handler { return h }
 
 var ok = mock.OK("ok")
 
+func proxyFails(status int) mock.Handler {
+	return mock.Error(&engine.OpError{Op: engine.OpProxy, Err: &engine.ProxyError{Proxy: "http://p:1", Status: status, Err: errors.New("no")}})
+}
+
 func TestWhatIsRepeated(t *testing.T) {
 	reset := mock.Reset()
 	for name, row := range map[string]struct {
@@ -81,6 +85,9 @@ func TestWhatIsRepeated(t *testing.T) {
 		"never":                     {mock.Status(503), "GET", []godwit.Option{retry.Max(0)}, 1},
 		"decided: yes":              {mock.Status(404), "POST", []godwit.Option{retry.If(func(_ *godwit.Request, r *godwit.Response, _ error) bool { return r != nil && r.Status == 404 })}, 2},
 		"decided: no":               {mock.Status(503), "GET", []godwit.Option{retry.If(func(*godwit.Request, *godwit.Response, error) bool { return false })}, 1},
+		"proxy unreachable":         {proxyFails(0), "POST", nil, 2},
+		"proxy, 502":                {proxyFails(502), "POST", nil, 2},
+		"proxy, 407":                {proxyFails(407), "POST", nil, 1},
 		"unsupported by the engine": {mock.Error(&engine.UnsupportedError{}), "GET", nil, 1},
 	} {
 		bubble(t, retry.Config{}, list(row.first, mock.Always(ok)), func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
