@@ -269,7 +269,8 @@ func bodyError(err error) error {
 }
 
 // explain makes the reason of a call's end visible: an engine that only saw its
-// context end reports that, not the timeout behind it.
+// context end reports that, not the timeout behind it. What else the engine says
+// stays: the phase, the proxy that kept it waiting, whether something was sent.
 func (c *Call) explain(err error) error {
 	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -281,11 +282,15 @@ func (c *Call) explain(err error) error {
 	if cause == nil || errors.Is(err, cause) {
 		return err
 	}
-	op := engine.OpReceive
+	out := engine.OpError{Op: engine.OpReceive}
 	if oe, ok := errors.AsType[*engine.OpError](err); ok {
-		op = oe.Op
+		out = *oe
 	}
-	return opError(op, &endedError{cause, c.ctx.Err()})
+	out.Err = &endedError{cause, c.ctx.Err()}
+	if p, ok := errors.AsType[*engine.ProxyError](err); ok {
+		out.Err = &engine.ProxyError{Proxy: p.Proxy, Err: out.Err}
+	}
+	return &out
 }
 
 // endOf is why ctx has ended: its cause, which is the context's error too.

@@ -115,6 +115,35 @@ func TestEngineTimeouts(t *testing.T) {
 	}
 }
 
+// TestEndByProxy: what is said of a call's end beside the reason is kept.
+func TestEndByProxy(t *testing.T) {
+	hang := godwit.Intercept(godwit.SendRetry, func(ctx context.Context, _ *godwit.Request, _ godwit.Handler) (*godwit.Response, error) {
+		<-ctx.Done()
+		return nil, &engine.OpError{Op: engine.OpProxy, Err: &engine.ProxyError{Proxy: "http://p.example", Err: ctx.Err()}, Sent: true}
+	})
+	reason := errors.New("own reason")
+	virtual(t, nil, func(t *testing.T, c *godwit.Client) {
+		for _, timeout := range []time.Duration{time.Second, time.Hour} { // or else the context's
+			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, reason)
+			start := time.Now()
+			_, err := godwit.Get[string](ctx, c, base, godwit.Timeout(timeout))
+			cancel()
+			if timeout == time.Second {
+				wantTimeout(t, err, engine.KindRequest, start, timeout)
+			} else if !errors.Is(err, reason) || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v, want the context's cause", err)
+			}
+			proxy, ok := errors.AsType[*godwit.ProxyError](err)
+			if !ok || proxy.Proxy != "http://p.example" {
+				t.Errorf("%v does not name the proxy", err)
+			}
+			if oe, ok := errors.AsType[*engine.OpError](err); !ok || oe.Op != engine.OpProxy || !oe.Sent {
+				t.Errorf("got %#v, want Op proxy and Sent", oe)
+			}
+		}
+	}, hang)
+}
+
 // TestContextKeepsTheDeadline: what waits in an interceptor ends with the call.
 func TestContextKeepsTheDeadline(t *testing.T) {
 	wait := godwit.Intercept(godwit.SendRetry, func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {

@@ -298,11 +298,22 @@ func proxyDown(t *T) {
 	}
 }
 
-// proxySilent: a timeout while the proxy does not answer is told to be the proxy's.
+// proxySilent: a timeout while the proxy does not answer is told to be the proxy's,
+// also to those who wait for a connection that another makes.
 func proxySilent(t *T) {
 	s := t.silent("")
 	e := t.engine(through(&url.URL{Scheme: "http", Host: s.Addr}))
 	t.wantProxyError(t.timesOut(e, t.deadline("https://origin.test/"), engine.KindRequest), s.Addr)
+	var all []<-chan result
+	for range 4 {
+		all = append(all, t.startReading(e, t.deadline("https://origin.test/")))
+	}
+	for _, done := range all {
+		err := within(t, "a request with a timeout", done).err
+		t.wantTimeout(err, engine.KindRequest)
+		t.wantOp(err, engine.OpConnect, engine.OpProxy)
+		t.wantProxyError(err, s.Addr)
+	}
 }
 
 func proxyFuncFails(t *T) {

@@ -179,6 +179,17 @@ func Overdue(err, limit error) error {
 	return &engine.OpError{Op: op, Err: limit}
 }
 
+// Blame makes err, an *[engine.OpError] that ended somebody's wait for a connection
+// which another makes to r, the fault of r's proxy, as Connect does: if there is one,
+// and the wait was not cancelled, by ctx.
+func (r Route) Blame(ctx context.Context, err error) error {
+	p, bad := r.proxy()
+	if bad != nil || p == nil {
+		return err
+	}
+	return p.blame(ctx, err)
+}
+
 // undated hides the deadline of a context. net would turn it into a deadline of
 // the socket, whose error may come before the context has ended, and so before
 // anybody can tell whose limit it was.

@@ -19,7 +19,8 @@ func (x *Exchange) Dial(d *dial.Dialer, route dial.Route) (*dial.Conn, error) {
 	if !whole.At.IsZero() {
 		left := time.Until(whole.At)
 		if left <= 0 {
-			return nil, &engine.OpError{Op: engine.OpConnect, Err: whole.Err()}
+			// It was spent on waiting for those who have tried before.
+			return nil, route.Blame(x.ctx, &engine.OpError{Op: engine.OpConnect, Err: whole.Err()})
 		}
 		if cut = !engine.Limited(timeout) || left < timeout; cut {
 			timeout = left
@@ -38,7 +39,8 @@ func (x *Exchange) Dial(d *dial.Dialer, route dial.Route) (*dial.Conn, error) {
 
 // PoolLimit returns until when the exchange waits for a place on a connection,
 // and the error after that. While one is being made the connect timeout holds, else
-// that of the pool; waited is how much of it is gone.
+// that of the pool; waited is how much of it is gone. The error is an
+// *[engine.OpError] if it was one of these, not the request's own limit.
 func (x *Exchange) PoolLimit(dialing bool, waited time.Duration) (time.Time, error) {
 	t, begin := x.req.Timeouts.Or(x.options.Timeouts), time.Now().Add(-waited)
 	op, own := engine.OpPool, transfer.In(t.Pool, begin, engine.KindPool)
@@ -46,11 +48,11 @@ func (x *Exchange) PoolLimit(dialing bool, waited time.Duration) (time.Time, err
 		op, own = engine.OpConnect, transfer.In(t.Connect, begin, engine.KindConnect)
 	}
 	d := x.clock.Whole.Or(own)
-	if d != own {
-		op = engine.OpPool
-	}
-	if d.At.IsZero() {
+	switch {
+	case d.At.IsZero():
 		return d.At, nil
+	case d != own:
+		return d.At, d.Err()
 	}
 	return d.At, &engine.OpError{Op: op, Err: d.Err()}
 }
@@ -76,6 +78,6 @@ func (x *Exchange) Enter(gate chan<- struct{}) error {
 	case <-x.ctx.Done():
 		return &engine.OpError{Op: engine.OpPool, Err: ctxerr.Of(x.ctx)}
 	case <-expired:
-		return reason
+		return wrap(engine.OpPool, reason)
 	}
 }

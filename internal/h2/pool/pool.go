@@ -104,8 +104,8 @@ func New(config Config) *Pool {
 type Want struct {
 	// Limit says until when to wait, and why not any longer, where it has waited
 	// already: dialing tells that a connection is being made, and not that the
-	// bounds keep it from being made; both have their own time. A zero time = for
-	// ever.
+	// bounds keep it from being made; both have their own time, and an error that is
+	// an *engine.OpError. A zero time = for ever.
 	Limit func(dialing bool, waited time.Duration) (time.Time, error)
 	// Fresh asks for a connection that was not used before, if there may be a
 	// further one.
@@ -139,7 +139,8 @@ func (g Got) Tell(trace *engine.Trace) {
 }
 
 // Get returns a place on a connection to key. Its errors are those of Dial, and
-// *engine.OpError with Op pool.
+// *engine.OpError with Op pool, or connect for who waited for a connection that
+// another made: if the time ran out and key has a proxy, with *engine.ProxyError.
 func (p *Pool) Get(ctx context.Context, key dial.Route, w *Want) (Got, error) {
 	p.mu.Lock()
 	if p.closed {
@@ -313,15 +314,32 @@ func (p *Pool) await(ctx context.Context, r *route, me *waiter, w *Want) (Got, e
 		}
 		begin := time.Now()
 		g, err, done := me.wait(ctx, changed, w, connecting, *spent)
+		*spent += time.Since(begin)
 		switch {
 		case err != nil:
 			p.quit(r, me)
-			return Got{}, err
+			return Got{}, r.overdue(ctx, err, dialed > waited)
 		case done:
 			return p.granted(ctx, r, g, w)
 		}
-		*spent += time.Since(begin)
 	}
+}
+
+// overdue makes of err, the end of a wait, what Get returns. The phase of a limit
+// that ends it whatever it is for is that of most of it: between two who try to
+// connect there is a moment in which nobody does.
+func (r *route) overdue(ctx context.Context, err error, connecting bool) error {
+	e, ok := err.(*engine.OpError)
+	if !ok {
+		e = &engine.OpError{Op: engine.OpPool, Err: err}
+		if connecting {
+			e.Op = engine.OpConnect
+		}
+	}
+	if e.Op == engine.OpConnect {
+		return r.key.Blame(ctx, e)
+	}
+	return e
 }
 
 // wait waits for a grant; without one, and without an error, changed was closed.
@@ -339,7 +357,7 @@ func (me *waiter) wait(ctx context.Context, changed <-chan struct{}, w *Want, co
 	case <-changed:
 		return grant{}, nil, false
 	case <-ctx.Done():
-		return grant{}, &engine.OpError{Op: engine.OpPool, Err: ctxerr.Of(ctx)}, false
+		return grant{}, ctxerr.Of(ctx), false
 	case <-expired:
 		return grant{}, reason, false
 	}

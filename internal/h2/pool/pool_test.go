@@ -361,6 +361,76 @@ func TestEvictFrom(t *testing.T) {
 	})
 }
 
+// TestEndOfWait: who waits for a connection that another makes is told that it could
+// not be connected to, and by which proxy; who waits for leave to make one is not.
+func TestEndOfWait(t *testing.T) {
+	late, reason := &engine.TimeoutError{Kind: engine.KindRequest, Limit: time.Second}, errors.New("own reason")
+	byProxy := here
+	byProxy.Proxy = "http://user:secret@p.example:8080"
+	for _, key := range []dial.Route{here, byProxy} {
+		for _, tc := range []struct {
+			name  string
+			end   func(ctx context.Context) (context.Context, context.CancelFunc)
+			cause error
+		}{
+			{"limit", func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} }, late},
+			{"deadline", func(ctx context.Context) (context.Context, context.CancelFunc) {
+				return context.WithTimeoutCause(ctx, time.Second, reason)
+			}, reason},
+			{"cancelled", func(ctx context.Context) (context.Context, context.CancelFunc) {
+				ctx, cancel := context.WithCancelCause(ctx)
+				time.AfterFunc(time.Second, func() { cancel(context.Canceled) })
+				return ctx, func() {}
+			}, context.Canceled},
+		} {
+			for _, before := range []struct {
+				what       string
+				slot, dial time.Duration // that those before take
+				op         engine.Op
+			}{
+				{"dial", 0, time.Minute, engine.OpConnect},
+				{"dial and the next one's slot", time.Minute, 900 * time.Millisecond, engine.OpConnect},
+				{"slot", time.Minute, 0, engine.OpPool},
+			} {
+				t.Run(fmt.Sprintf("%s, %s, proxy %v", tc.name, before.what, key.Proxy != ""), func(t *testing.T) {
+					inBubble(t, 1, pool.Config{}, func(t *testing.T, p *pool.Pool, o *origin) {
+						first, begin := o.want(), time.Now()
+						first.Dial = func() (*dial.Conn, any, error) {
+							time.Sleep(before.dial)
+							return nil, nil, late // it was that request's own limit
+						}
+						next := o.want()
+						next.Slot = func() error { time.Sleep(before.slot); return errDown }
+						if before.dial == 0 {
+							first.Slot = next.Slot
+						}
+						var others sync.WaitGroup
+						for _, w := range []*pool.Want{first, next} {
+							others.Go(func() { p.Get(t.Context(), key, w) })
+							synctest.Wait()
+						}
+						w := o.want()
+						ctx, cancel := tc.end(t.Context())
+						defer cancel()
+						if tc.cause == late {
+							w.Limit = func(bool, time.Duration) (time.Time, error) { return begin.Add(time.Second), late }
+						}
+						_, err := p.Get(ctx, key, w)
+						if e, ok := err.(*engine.OpError); !ok || e.Op != before.op || !errors.Is(err, tc.cause) || time.Since(begin) != time.Second {
+							t.Errorf("got %v after %v, want Op %s and %v", err, time.Since(begin), before.op, tc.cause)
+						}
+						blamed, ok := errors.AsType[*engine.ProxyError](err)
+						if want := before.op == engine.OpConnect && key == byProxy && tc.cause != context.Canceled; ok != want || ok && blamed.Proxy != "http://p.example:8080" {
+							t.Errorf("got %v, want the proxy in it: %v", err, want)
+						}
+						others.Wait()
+					})
+				})
+			}
+		}
+	}
+}
+
 // TestLimits: who waits is asked for its limit anew when the dial that it waits for
 // has its slot, and when that is over; each wait has its own time.
 func TestLimits(t *testing.T) {
