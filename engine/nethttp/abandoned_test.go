@@ -2,12 +2,16 @@ package nethttp_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -122,10 +126,63 @@ func TestAbandonedTunnel(t *testing.T) {
 	for range 2 {
 		got := <-done
 		_, blamed := errors.AsType[*engine.ProxyError](got.err)
-		if want := map[string]engine.TimeoutKind{"/slow": engine.KindHeader}[got.path]; blamed || kind(got.err) != want {
+		want := map[string]error{"/slow": &engine.OpError{Op: engine.OpReceive, Err: &engine.TimeoutError{Kind: engine.KindHeader}}}[got.path]
+		if blamed || op(got.err) != op(want) || kind(got.err) != kind(want) {
 			t.Errorf("%s: %v", got.path, got.err)
 		}
 	}
 	e.Close()
 	l.WaitClosed(t)
+}
+
+// TestAbandonedConnect: each ConnectStart has its ConnectDone before the exchange
+// is over, whether a limit ends that or a connection of another exchange.
+func TestAbandonedConnect(t *testing.T) {
+	s, began, release := held(t)
+	dials, dialling := make(chan bool, 1), make(chan bool, 1)
+	dials <- true
+	e := newEngine(t, nethttp.Config{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		select {
+		case <-dials:
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		default:
+			dialling <- true
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+	}}, engine.Config{})
+	held, done := make(chan result, 1), make(chan result, 1)
+	start(t.Context(), t, e, request(t, s.URL+"/held"), held)
+	<-began
+	for _, path := range []string{"/limit", "/other"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		events := make(chan string, 10)
+		req := request(t, s.URL+path)
+		req.Trace = &engine.Trace{
+			ConnectStart: func(string, string) { events <- "start" },
+			ConnectDone:  func(_, _ string, err error) { events <- fmt.Sprint("done ", err) },
+		}
+		start(ctx, t, e, req, done)
+		<-dialling
+		if path == "/limit" {
+			cancel()
+		} else {
+			close(release)
+		}
+		if r := <-done; (r.err == nil) != (path == "/other") {
+			t.Errorf("%s: %v", path, r.err)
+		}
+		close(events)
+		var got []string
+		for event := range events {
+			got = append(got, event)
+		}
+		if want := []string{"start", "done context canceled"}; !slices.Equal(got, want) {
+			t.Errorf("%s: the hooks are called as %q, want %q", path, got, want)
+		}
+	}
+	if r := <-held; r.err != nil {
+		t.Error(r.err)
+	}
 }

@@ -269,7 +269,6 @@ func (e *Engine) transport(route special) *http.Transport {
 		c.Protocol = HTTP1
 	}
 	t := &http.Transport{
-		DialContext:            e.dialContext(route),
 		Protocols:              c.protocols(),
 		HTTP2:                  c.HTTP2,
 		DisableCompression:     true,
@@ -280,6 +279,7 @@ func (e *Engine) transport(route special) *http.Transport {
 		ExpectContinueTimeout:  continueTimeout,
 		MaxResponseHeaderBytes: int64(or(c.MaxHeaderBytes, defaultHeaderBytes)),
 	}
+	t.DialContext = e.dialContext(route, t)
 	t.TLSClientConfig = &tls.Config{}
 	if c.TLS != nil {
 		t.TLSClientConfig = c.TLS.Clone()

@@ -3,6 +3,7 @@ package nethttp
 import (
 	"context"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,7 +16,9 @@ import (
 // with it when the exchange is over; here it ends with the exchange that asked
 // for it, unless another one uses it by then.
 type dialling struct {
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
+	over   chan struct{} // closed when the dial is
+	err    error         // why there is no connection; set when over is closed
 
 	mu        sync.Mutex // guards what follows
 	conn      *conn
@@ -29,9 +32,9 @@ const handshakeGrace = time.Second
 // giveUp ends a dial on its way. A connection that is complete stays: net/http
 // may have given it to another exchange at this very moment. It may do so too
 // before it tells that a handshake is done, so one that runs is not broken off
-// but must end soon.
-func (d *dialling) giveUp() {
-	d.cancel()
+// but must end soon. cause becomes the dial's error; nil = context.Canceled.
+func (d *dialling) giveUp(cause error) {
+	d.cancel(cause)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.conn != nil && d.handshake && !d.givenUp {
@@ -40,25 +43,46 @@ func (d *dialling) giveUp() {
 	d.givenUp = true
 }
 
-// giveUpDials ends the dials that the exchange needs no more.
-func (x *exchange) giveUpDials() {
+// giveUpDials ends the dials that the exchange needs no more, and returns them.
+func (x *exchange) giveUpDials(cause error) []*dialling {
 	x.mu.Lock()
 	dials := x.dials // they stay: a handshake that ends now is still to be noted
 	x.mu.Unlock()
 	for _, d := range dials {
-		d.giveUp()
+		d.giveUp(cause)
 	}
+	return dials
+}
+
+// endDials gives the dials up and waits for them, so that their last hooks are
+// called before the exchange is over. It returns the error of the one that the
+// attempt was waiting for, nil if there was none.
+func (x *exchange) endDials(cause error) error {
+	x.mu.Lock()
+	awaited := x.awaited
+	if x.connected {
+		awaited = nil
+	}
+	x.mu.Unlock()
+	for _, d := range x.giveUpDials(cause) {
+		<-d.over
+	}
+	if awaited == nil {
+		return nil
+	}
+	return awaited.err
 }
 
 // conn counts towards the engine's connections until it is closed.
 type conn struct {
 	net.Conn
-	engine   *Engine
-	leave    func()      // gives its slots back
-	upgraded atomic.Bool // it belongs to whoever asked for the upgrade
-	made     time.Time
-	active   atomic.Int64 // when the last byte moved, in time since made
-	closed   sync.Once
+	engine    *Engine
+	transport *http.Transport
+	leave     func()      // gives its slots back
+	upgraded  atomic.Bool // it belongs to whoever asked for the upgrade
+	made      time.Time
+	active    atomic.Int64 // when the last byte moved, in time since made
+	closed    sync.Once
 
 	ready   atomic.Bool // its handshake is done
 	hurryMu sync.Mutex  // guards hurried, and the deadline of a handshake
@@ -130,8 +154,8 @@ func (c *conn) Close() error {
 }
 
 // dialContext returns the DialContext of a transport.
-func (e *Engine) dialContext(to special) func(ctx context.Context, network, addr string) (net.Conn, error) {
-	return func(ctx context.Context, _, addr string) (net.Conn, error) {
+func (e *Engine) dialContext(to special, t *http.Transport) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return func(ctx context.Context, _, addr string) (_ net.Conn, err error) {
 		x := exchangeOf(ctx)
 		lost := x == nil // by an interceptor that put another context in
 		if lost {
@@ -139,26 +163,29 @@ func (e *Engine) dialContext(to special) func(ctx context.Context, network, addr
 			defer x.finish()
 		}
 		secure := x.secure()
-		ctx, cancel := context.WithCancel(ctx)
-		d := &dialling{cancel: cancel, handshake: secure}
+		ctx, cancel := context.WithCancelCause(ctx)
+		d := &dialling{cancel: cancel, over: make(chan struct{}), handshake: secure}
 		if !x.addDial(d) {
-			cancel()
+			cancel(nil)
 			return nil, context.Canceled
 		}
+		defer func() {
+			d.err = err
+			close(d.over)
+		}()
 		route := dial.Route{TLS: secure, Addr: addr, Unix: to.unix, Proxy: to.proxy}
 		leave := e.slot(ctx, route)
 		if leave == nil {
 			return nil, &engine.OpError{Op: engine.OpPool, Err: context.Canceled}
 		}
 		route.TLS, route.Tunnel = false, !to.forward // the origin's TLS is net/http's
-		x.dialStarts(route.Proxy != "")
+		x.dialStarts()
 		c, err := e.dialer.Connect(ctx, route, 0, x.dialTrace())
 		if err != nil {
 			leave()
 			return nil, err
 		}
-		x.dialEnds()
-		made := &conn{Conn: c.Conn, engine: e, leave: leave, made: time.Now()}
+		made := &conn{Conn: c.Conn, engine: e, transport: t, leave: leave, made: time.Now()}
 		made.ready.Store(lost)
 		if !e.live.add(made) {
 			made.Close()
@@ -208,24 +235,15 @@ func (x *exchange) addDial(d *dialling) bool {
 	if x.over {
 		return false
 	}
-	x.dials = append(x.dials, d)
+	x.dials, x.awaited = append(x.dials, d), d
 	return true
 }
 
 // dialStarts: the wait in the pool is over.
-func (x *exchange) dialStarts(proxied bool) {
+func (x *exchange) dialStarts() {
 	x.timers.Stop(engine.KindPool)
-	x.mu.Lock()
-	x.op, x.atProxy = engine.OpConnect, proxied
-	x.mu.Unlock()
+	x.setOp(engine.OpConnect)
 	x.timers.Start(engine.KindConnect)
-}
-
-// dialEnds: the connection leads to the origin, or to a proxy that forwards.
-func (x *exchange) dialEnds() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.atProxy = false
 }
 
 // secure reports whether TLS with the origin follows on a connection.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/ctxerr"
+	"github.com/godwit-go/godwit/internal/dial"
 )
 
 func (e *tooManyRedirects) Error() string {
@@ -29,8 +30,7 @@ func (x *exchange) failure(err error) error {
 		return &engine.OpError{Op: fault.Op, Err: fault.Err, Sent: sent}
 	}
 	if ended := ctxerr.Of(x.ctx); ended != nil {
-		ended = x.blamed(ended)
-		return &engine.OpError{Op: op, Err: ended, Sent: sent}
+		return x.ended(ended)
 	}
 	if fault := x.uploadFailure(); fault != nil {
 		return &engine.OpError{Op: engine.OpSend, Err: fault, Sent: sent}
@@ -61,15 +61,15 @@ func (x *exchange) failure(err error) error {
 	return &engine.OpError{Op: op, Err: err, Sent: sent}
 }
 
-// blamed names the proxy if the time ran out while a connection was on its way
-// through it.
-func (x *exchange) blamed(err error) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if !x.atProxy || x.connected || x.proxy == nil || !engine.IsTimeout(err) {
-		return err
+// ended returns the error of an exchange that why has ended. Where a connection was
+// still being made for it, that tells the phase, and the proxy if it is to blame.
+func (x *exchange) ended(why error) error {
+	e := &engine.OpError{Op: x.currentOp(), Err: why}
+	if failed := x.endDials(why); failed != nil {
+		e, _ = errors.AsType[*engine.OpError](dial.Overdue(failed, why))
 	}
-	return &engine.ProxyError{Proxy: x.proxy.String(), Err: err}
+	e.Sent = x.sent.Load()
+	return e
 }
 
 // errProxyURL is for URLs whose own error would show credentials.

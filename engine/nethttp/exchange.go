@@ -36,11 +36,11 @@ type exchange struct {
 	op        engine.Op
 	proxy     *url.URL        // of the attempt, without credentials; nil = none
 	overTLS   bool            // the attempt's URL is https
-	atProxy   bool            // a connection is on its way through the proxy
 	fault     *engine.OpError // of a panic that was caught
 	uploads   []*upload
 	dials     []*dialling
-	entered   bool // holds a place in engine.concurrent
+	awaited   *dialling // the attempt's own, until connected; nil = none
+	entered   bool      // holds a place in engine.concurrent
 	over      bool
 	asked     bool     // for a connection, in this attempt
 	conn      net.Conn // as net/http uses it
@@ -166,6 +166,7 @@ func (x *exchange) finish() {
 	uploads, entered := x.uploads, x.entered
 	x.mu.Unlock()
 	x.timers.End()
+	x.endDials(nil)
 	x.traceMu.Lock()
 	x.silent = true
 	x.traceMu.Unlock()
@@ -173,7 +174,6 @@ func (x *exchange) finish() {
 	for _, u := range uploads {
 		u.Stop()
 	}
-	x.giveUpDials()
 	if entered {
 		x.engine.concurrent.Leave()
 	}

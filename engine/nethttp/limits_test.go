@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,6 +69,44 @@ func TestLimits(t *testing.T) {
 			e.Close()
 			s.conns.WaitClosed(t)
 		})
+	}
+}
+
+// TestPhaseOfTheAttempt: a limit is reached where the attempt is, wherever the one
+// before it failed.
+func TestPhaseOfTheAttempt(t *testing.T) {
+	s, began, release := held(t)
+	var refused atomic.Bool
+	var e engine.Engine
+	done := make(chan result, 1)
+	e = newEngine(t, nethttp.Config{
+		MaxConnectionsPerRoute: 1,
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if !refused.Swap(true) {
+				return nil, errors.New("refused")
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		},
+		NetworkInterceptors: []func(http.RoundTripper) http.RoundTripper{func(rt http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(r *http.Request) (*http.Response, error) {
+				resp, err := rt.RoundTrip(r)
+				if err == nil {
+					return resp, nil
+				}
+				start(t.Context(), t, e, request(t, s.URL), done)
+				<-began
+				return rt.RoundTrip(r)
+			})
+		}},
+	}, engine.Config{})
+	req := request(t, s.URL)
+	req.Timeouts.Pool = 20 * time.Millisecond
+	if _, err := e.Execute(t.Context(), req); op(err) != engine.OpPool || kind(err) != engine.KindPool {
+		t.Errorf("error = %v, want the pool's timeout", err)
+	}
+	close(release)
+	if r := <-done; r.err != nil {
+		t.Error(r.err)
 	}
 }
 

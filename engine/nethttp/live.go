@@ -1,16 +1,21 @@
 package nethttp
 
-import "sync"
+import (
+	"maps"
+	"net/http"
+	"sync"
+)
 
 // live knows the engine's connections and running exchanges. When an engine is
 // closed and its last exchange is over, it closes what is left: net/http may
 // still be finishing a handshake that nobody waits for, and would keep the
 // connection that comes of it.
 type live struct {
-	mu      sync.Mutex // guards what follows
-	conns   map[*conn]struct{}
-	running int
-	closed  bool
+	mu         sync.Mutex // guards what follows
+	conns      map[*conn]struct{}
+	transports map[*http.Transport]int // how many of conns each has
+	running    int
+	closed     bool
 }
 
 // begin and end count an exchange.
@@ -46,15 +51,30 @@ func (l *live) add(c *conn) bool {
 	}
 	if l.conns == nil {
 		l.conns = make(map[*conn]struct{})
+		l.transports = make(map[*http.Transport]int)
 	}
 	l.conns[c] = struct{}{}
+	l.transports[c.transport]++
 	return true
 }
 
 func (l *live) remove(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if _, ok := l.conns[c]; !ok {
+		return
+	}
 	delete(l.conns, c)
+	if l.transports[c.transport]--; l.transports[c.transport] == 0 {
+		delete(l.transports, c.transport)
+	}
+}
+
+// inUse returns the transports that have connections, forgotten ones too.
+func (l *live) inUse() map[*http.Transport]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.transports)
 }
 
 // leftovers returns what is to be closed, upgraded connections not: they belong

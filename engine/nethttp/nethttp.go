@@ -84,9 +84,12 @@ func (e *Engine) closeIdle() {
 	}
 	e.main.CloseIdleConnections()
 	e.mu.Lock()
-	others := slices.Collect(maps.Values(e.special))
+	known := slices.Collect(maps.Values(e.special)) // of connections that CustomizeTransport makes, live knows nothing
 	e.mu.Unlock()
-	for _, t := range others {
+	for _, t := range known {
+		t.CloseIdleConnections()
+	}
+	for t := range e.live.inUse() {
 		t.CloseIdleConnections()
 	}
 }

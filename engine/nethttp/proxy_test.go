@@ -9,9 +9,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/nethttp"
@@ -142,33 +146,88 @@ func TestTunnelsForHTTP(t *testing.T) {
 	}
 }
 
-// TestSlowProxy: who was waited for when the time was up stands in the error, and
-// the proxy's name without credentials.
+// TestSlowProxy: who was waited for when the time was up stands in the error,
+// whichever limit it was, and the proxy's name without credentials.
 func TestSlowProxy(t *testing.T) {
-	l := listen(t)
-	for _, scheme := range []string{"http", "https", "socks5h", "socks4a"} {
-		ctx, cancel := context.WithCancelCause(t.Context())
-		go func() {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			defer c.Close()
-			_, _ = c.Read(make([]byte, 1))
-			cancel(&engine.TimeoutError{Kind: engine.KindConnect}) // at this very moment
-		}()
-		e := newEngine(t, nethttp.Config{}, engine.Config{Proxy: engine.FixedProxy(parse(t, scheme+"://ada@"+l.Addr().String()))})
-		_, err := e.Execute(ctx, request(t, "https://origin.invalid/"))
-		proxy, ok := errors.AsType[*engine.ProxyError](err)
-		if !ok || proxy.Proxy != scheme+"://"+l.Addr().String() || kind(err) != engine.KindConnect {
-			t.Errorf("%s: %v", scheme, err)
-		}
-		want := engine.OpProxy
-		if scheme == "https" {
-			want = engine.OpTLS
-		}
-		if o := op(err); o != want {
-			t.Errorf("%s: Op %s, want %s", scheme, o, want)
+	const limit = time.Second
+	own := errors.New("own cause")
+	for _, end := range []struct {
+		name  string
+		limit func(context.Context, *engine.Request) (context.Context, context.CancelFunc)
+		want  error
+		kind  engine.TimeoutKind
+	}{
+		{"connect timeout", func(ctx context.Context, req *engine.Request) (context.Context, context.CancelFunc) {
+			req.Timeouts.Connect = limit
+			return context.WithCancel(ctx)
+		}, context.DeadlineExceeded, engine.KindConnect},
+		{"request timeout", func(ctx context.Context, req *engine.Request) (context.Context, context.CancelFunc) {
+			req.Deadline = time.Now().Add(limit)
+			return context.WithCancel(ctx)
+		}, context.DeadlineExceeded, engine.KindRequest},
+		{"attempt timeout", func(ctx context.Context, req *engine.Request) (context.Context, context.CancelFunc) {
+			req.Deadline, req.DeadlineKind = time.Now().Add(limit), engine.KindAttempt
+			return context.WithCancel(ctx)
+		}, context.DeadlineExceeded, engine.KindAttempt},
+		{"context", func(ctx context.Context, _ *engine.Request) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, limit)
+		}, context.DeadlineExceeded, ""},
+		{"context with a cause", func(ctx context.Context, _ *engine.Request) (context.Context, context.CancelFunc) {
+			return context.WithTimeoutCause(ctx, limit, own)
+		}, own, ""},
+		{"cancelled", func(ctx context.Context, _ *engine.Request) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(limit, cancel)
+			return ctx, cancel
+		}, context.Canceled, ""},
+	} {
+		for _, proxy := range []struct {
+			url  string
+			op   engine.Op
+			hang string // dialling, or looking the origin up, in place of answering
+		}{
+			{"http://ada@proxy.invalid:3128", engine.OpProxy, ""},
+			{"https://ada@proxy.invalid:3128", engine.OpTLS, ""},
+			{"socks5h://ada@proxy.invalid:1080", engine.OpProxy, ""},
+			{"socks4a://ada@proxy.invalid:1080", engine.OpProxy, ""},
+			{"http://ada@proxy.invalid:3128", engine.OpConnect, "dial"},
+			{"socks5://ada@proxy.invalid:1080", engine.OpDNS, "lookup"}, // not the proxy's fault
+		} {
+			t.Run(end.name+" "+proxy.url+" "+proxy.hang, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					config := nethttp.Config{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+						if proxy.hang == "dial" {
+							<-ctx.Done()
+							return nil, ctx.Err()
+						}
+						c, silent := net.Pipe()
+						go func() { _, _ = io.Copy(io.Discard, silent) }()
+						return c, nil
+					}}
+					if proxy.hang == "lookup" {
+						config.Resolve = func(ctx context.Context, _ string) ([]netip.Addr, error) {
+							<-ctx.Done()
+							return nil, ctx.Err()
+						}
+					}
+					e := newEngine(t, config, engine.Config{Proxy: engine.FixedProxy(parse(t, proxy.url))})
+					req := request(t, "https://origin.invalid/")
+					ctx, cancel := end.limit(t.Context(), req)
+					defer cancel()
+					begin := time.Now()
+					_, err := e.Execute(ctx, req)
+					if !errors.Is(err, end.want) || kind(err) != end.kind || op(err) != proxy.op || time.Since(begin) != limit {
+						t.Errorf("error %v after %v, want %q in Op %s", err, time.Since(begin), end.want, proxy.op)
+					}
+					failed, blamed := errors.AsType[*engine.ProxyError](err)
+					if want := end.name != "cancelled" && proxy.hang != "lookup"; blamed != want {
+						t.Errorf("%v: the proxy is blamed: %v, want %v", err, blamed, want)
+					}
+					if blamed && failed.Proxy != strings.Replace(proxy.url, "ada@", "", 1) {
+						t.Errorf("the proxy's URL is %s", failed.Proxy)
+					}
+				})
+			})
 		}
 	}
 }
@@ -194,6 +253,46 @@ func TestManyProxyUsers(t *testing.T) {
 	}
 	e.Close()
 	l.WaitClosed(t)
+}
+
+// TestForgottenProxy: the HTTP/2 connection of a proxy that was forgotten while it
+// was in use makes room like any other when it is idle.
+func TestForgottenProxy(t *testing.T) {
+	began, release := make(chan bool), map[string]chan bool{"/first": make(chan bool), "/second": make(chan bool)}
+	origin := serve(t, true, func(s *httptest.Server) { s.EnableHTTP2 = true }, func(w http.ResponseWriter, r *http.Request) {
+		if held := release[r.URL.Path]; held != nil {
+			began <- true
+			<-held
+		}
+		ok(w, r)
+	})
+	addr, _ := relay(listen(t), origin.Listener.Addr().String(), connected)
+	e := newEngine(t, nethttp.Config{MaxConnections: 2, TLS: trust(origin)}, engine.Config{})
+	by := func(user, rawURL string) *engine.Request {
+		req := request(t, rawURL)
+		req.Proxy = engine.FixedProxy(&url.URL{Scheme: "http", Host: addr, User: url.User(user)})
+		req.Timeouts.Pool = 10 * time.Second
+		return req
+	}
+	done := make(chan result, 2)
+	start(t.Context(), t, e, by("first", "https://example.com/first"), done)
+	<-began
+	for user := range 101 {
+		send(t, e, by(strconv.Itoa(user), "http://example.com/"))
+	}
+	start(t.Context(), t, e, by("second", "https://example.com/second"), done)
+	<-began
+	defer func() {
+		close(release["/second"])
+		if r := <-done; r.err != nil {
+			t.Error(r.err)
+		}
+	}()
+	close(release["/first"])
+	if r := <-done; r.err != nil {
+		t.Fatal(r.err)
+	}
+	send(t, e, by("third", "https://example.com/"))
 }
 
 // TestForeignProxy: a Proxy that CustomizeTransport sets is net/http's affair, and

@@ -57,7 +57,8 @@ func (e *Engine) transportFor(route special) *http.Transport {
 }
 
 // forgetOldest forgets the transport that was not used for longest. Requests that
-// run on it go on; then its connections are closed. e.mu is held.
+// run on it go on. Of its connections those that are idle now are closed, and
+// others are by closeIdle, which finds them by live. e.mu is held.
 func (e *Engine) forgetOldest() {
 	var oldest special
 	first := e.uses

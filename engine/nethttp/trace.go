@@ -49,7 +49,6 @@ func (x *exchange) dialTrace() *engine.Trace {
 			})
 		},
 		ConnectDone: func(network, address string, err error) {
-			x.connectDone(err)
 			x.hook(func(t *engine.Trace) {
 				if t.ConnectDone != nil {
 					t.ConnectDone(network, address, err)
@@ -58,15 +57,6 @@ func (x *exchange) dialTrace() *engine.Trace {
 		},
 		TLSStart: x.tlsStart,
 		TLSDone:  x.tlsDone,
-	}
-}
-
-// connectDone: what comes next on a connection to a proxy is said by the proxy.
-func (x *exchange) connectDone(err error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if err == nil && x.atProxy {
-		x.op = engine.OpProxy
 	}
 }
 
@@ -80,7 +70,6 @@ func (x *exchange) tlsStart() {
 }
 
 func (x *exchange) tlsDone(state tls.ConnectionState, err error) {
-	x.connectDone(err)
 	x.hook(func(t *engine.Trace) {
 		if t.TLSDone != nil {
 			t.TLSDone(state, err)
@@ -162,7 +151,7 @@ func (x *exchange) getConn(route string) {
 	x.timers.Stop(engine.KindHeader) // of an attempt before
 	x.mu.Lock()
 	resent := x.asked && x.reused
-	x.asked, x.connected, x.atProxy, x.op = true, false, false, engine.OpPool
+	x.asked, x.connected, x.awaited, x.op = true, false, nil, engine.OpPool
 	x.final, x.continued, x.interim = false, false, 0
 	x.mu.Unlock()
 	x.hook(func(t *engine.Trace) {
@@ -190,7 +179,7 @@ func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	if c != nil {
 		c.settled()
 	}
-	x.giveUpDials()
+	x.giveUpDials(nil)
 	x.timers.StartIdle()
 	x.hook(func(t *engine.Trace) {
 		call(t.GotConn, engine.GotConn{Local: info.Conn.LocalAddr(), Remote: info.Conn.RemoteAddr(), Reused: info.Reused, Idle: info.IdleTime})
