@@ -32,6 +32,11 @@ import (
 // gives the connection up if that takes too long, and then all whose answer has
 // not begun go to another connection.
 //
+// What comes unasked must not answer a request that is written after it, and so
+// nobody gets in line where bytes may lie unread for long: behind a response that is
+// not read at once, and those that follow on it. When they are over, a look at the
+// connection tells whether anything is left there.
+//
 // A route is pipelined once a response has shown HTTP/1.1 and that connections
 // persist. It is not for barFor, after maxStrikes connections in a row that lost
 // requests, or left one unanswered for muteFor until its time was over, before they
@@ -46,6 +51,10 @@ const (
 	// maxPipelinedResends is how often a request goes to another pipelined
 	// connection. After that it gets a connection for itself.
 	maxPipelinedResends = 2
+
+	// stallFor is how long a response may take to be read to its end, so that one
+	// which the network cuts in two costs no further connection.
+	stallFor = time.Millisecond
 
 	// What a caller puts up with to discard the response of another one.
 	drainMax      = 64 << 10
@@ -255,21 +264,24 @@ func (l *lane) due(p patience) transfer.Due {
 // linger waits in the queue until something changes; an error ends the wait.
 func (l *lane) linger(t *ticket, p patience) error {
 	l.mu.Lock()
-	limit := p.place.Or(l.due(p))
+	limit, connecting := p.place, !l.trying.IsZero()
+	if connecting {
+		limit = t.x.clock.Whole.Or(l.due(p)) // no bound was reached, so that Timeouts.Pool does not count
+	}
 	l.mu.Unlock()
 	var err error
-	switch {
-	case t.x.aborted.Load():
+	if t.x.aborted.Load() {
 		err = t.x.ctxError()
-	default:
+	} else {
 		now := time.Now()
 		if !limit.Over(now) {
 			t.alarm.wait(now, limit.At)
 			return nil
 		}
-		if err = limit.Err(); limit.Kind == engine.KindConnect {
-			err = &engine.OpError{Op: engine.OpConnect, Err: err}
-		}
+		err = limit.Err()
+	}
+	if connecting {
+		err = l.route.Blame(t.x.ctx, &engine.OpError{Op: engine.OpConnect, Err: err})
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -393,7 +405,7 @@ func (l *lane) vacancy() *pipe {
 	}
 	pool := l.engine.pool
 	for _, p := range l.pipes {
-		if p.closing != nil || p.tail-p.head >= room {
+		if p.closing != nil || p.tail-p.head >= room || p.stalled() {
 			continue
 		}
 		if pool.maxAge > 0 && pool.now() >= p.conn.made+pool.maxAge {

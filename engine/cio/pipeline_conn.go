@@ -45,6 +45,10 @@ type pipe struct {
 	closing    error // why no further requests are taken
 	rest       rest  // of the response at the head, if that has left
 
+	// stallAt is from when no requests are taken until the line is empty; zero =
+	// the response at the head has not begun.
+	stallAt time.Time
+
 	// out holds the requests from taken to tail-1, which are to be written.
 	// While flushing is set somebody has the duty to do so, and is the writer
 	// while he does; nil = a goroutine.
@@ -304,10 +308,14 @@ func (p *pipe) done(t *ticket) error {
 		p.retire(why)
 	case p.head == p.tail && p.closing != nil:
 		p.retire(why)
+	case p.head == p.tail && p.stalled() && len(p.lane.queue) > 0 && !p.conn.fit():
+		why = errSurplus
+		p.retire(why)
 	case p.head < p.tail && p.live == 0: // nobody is left who would discard the rest
 		why = errUnread
 		p.retire(why)
 	case p.head == p.tail:
+		p.stallAt = time.Time{}
 		p.lane.admit()
 		if p.head == p.tail {
 			why = p.retire(nil)
@@ -329,6 +337,24 @@ func (p *pipe) advance() {
 	p.conn.used = true
 	if p.answered == len(p.line) {
 		p.lane.strikes = 0
+	}
+	if !p.stalled() {
+		p.stallAt = time.Time{}
+	}
+}
+
+// stalled reports whether what came unasked may have lain unread for long.
+func (p *pipe) stalled() bool { return !p.stallAt.IsZero() && !time.Now().Before(p.stallAt) }
+
+// stall takes notice that x's response, which is at the head, has not ended. It has
+// stallFor to do so, unless a large part of it is known to be missing.
+func (p *pipe) stall(x *exchange) {
+	switch missing := x.left - int64(p.w-p.r); {
+	case p.stalled():
+	case x.kind == h1.BodyLength && missing > smallSize:
+		p.stallAt = p.began
+	default:
+		p.stallAt = p.began.Add(p.heard + stallFor)
 	}
 }
 

@@ -569,6 +569,178 @@ func TestSurplusBehindAnAbandonedBody(t *testing.T) {
 	})
 }
 
+// TestSurplusBehindALongBody: the same, where a body was not read to its end when the
+// next requests came: those wait, and go on the connection only if nothing is left
+// there.
+func TestSurplusBehindALongBody(t *testing.T) {
+	long, middling := strings.Repeat("x", 70_000), strings.Repeat("x", 20_000) // this is read together with its head
+	for name, tc := range map[string]struct{ wire, evil string }{
+		"length":   {answer(long), answer("evil")},
+		"chunks":   {chunked(long), answer("evil")},
+		"a part":   {answer(long), "HTTP/1.1"},
+		"middling": {answer(middling), answer("evil")},
+		"clean":    {answer(long), ""},
+	} {
+		for _, end := range []string{"read", "closed", "cancelled"} {
+			t.Run(name+", "+end, func(t *testing.T) {
+				open, sent := make(chan struct{}), make(chan struct{})
+				p := newPeer(t, func(c *peerConn) {
+					for line := range ahead(c) {
+						if line == "GET /big" {
+							c.send(tc.wire)
+							<-open
+							c.send(tc.evil)
+							close(sent)
+							continue
+						}
+						c.send(answer(line))
+					}
+				})
+				e := pipelined(t, p.url, cio.Config{})
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				resp, err := e.Execute(ctx, getting(t, p.url, "/big"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				close(open)
+				<-sent
+				<-time.After(2 * time.Millisecond)
+				var done []<-chan outcome
+				for i := range 3 {
+					done = append(done, sending(t.Context(), e, getting(t, p.url, fmt.Sprintf("/%d", i))))
+				}
+				eventually(t, "all wait", func() bool { return e.Stats().Waiting == 3 })
+				switch end {
+				case "read":
+					if _, err := io.ReadAll(resp.Body); err != nil {
+						t.Error(err)
+					}
+				case "cancelled":
+					cancel()
+				}
+				resp.Body.Close()
+				for i, ch := range done {
+					if got := within(t, "an answer", ch); got.err != nil || got.body != fmt.Sprintf("GET /%d", i) {
+						t.Errorf("%d: %q, %v", i, got.body, got.err)
+					}
+				}
+				if n, kept := p.accepted.Load(), tc.evil == "" && end == "read"; (n == 1) != kept {
+					t.Errorf("%d connections", n)
+				}
+			})
+		}
+	}
+}
+
+// TestSurplusBehindTwoLongBodies: no request is written behind those that were in
+// line already either.
+func TestSurplusBehindTwoLongBodies(t *testing.T) {
+	big := strings.Repeat("x", 70_000)
+	p := newPeer(t, func(c *peerConn) {
+		for line := range ahead(c) {
+			switch line {
+			case "GET /a":
+			case "GET /b":
+				c.send(answer(big) + answer(big) + answer("evil"))
+			default:
+				c.send(answer(line))
+			}
+		}
+	})
+	e := pipelined(t, p.url, cio.Config{})
+	heads := make(chan *engine.Response, 2)
+	for _, path := range []string{"/a", "/b"} {
+		go func() {
+			resp, err := e.Execute(t.Context(), getting(t, p.url, path))
+			if err != nil {
+				t.Error(err)
+			}
+			heads <- resp
+		}()
+		if path == "/a" {
+			eventually(t, "it is the first", func() bool { s := e.Stats(); return s.Idle == 0 && s.Open == 1 })
+		}
+	}
+	first := within(t, "the first", heads)
+	done := sending(t.Context(), e, getting(t, p.url, "/c"))
+	for _, resp := range []*engine.Response{first, nil} {
+		if resp == nil {
+			resp = within(t, "the second", heads)
+		}
+		eventually(t, "the third waits", func() bool { return e.Stats().Waiting == 1 })
+		if b, err := io.ReadAll(resp.Body); len(b) != len(big) || err != nil {
+			t.Errorf("%d bytes, %v", len(b), err)
+		}
+		if resp == first && e.Stats().Waiting != 1 {
+			t.Error("the third was written before the second was read")
+		}
+	}
+	if got := within(t, "the third", done); got.err != nil || got.body != "GET /c" || p.accepted.Load() != 2 {
+		t.Errorf("%+v, %d connections", got, p.accepted.Load())
+	}
+}
+
+// TestPipeliningBehindAPart: requests go on behind a response for a millisecond, and
+// not if it is long.
+func TestPipeliningBehindAPart(t *testing.T) {
+	for name, tc := range map[string]struct {
+		wire        string
+		here        int // so many of its bytes
+		soon, later int // requests that wait
+	}{
+		"not read":     {answer(strings.Repeat("x", 20_000)), 20_000, 0, 1},
+		"cut in two":   {answer("to be continued"), 40, 0, 1},
+		"cut in three": {chunked("to be continued"), 55, 0, 1},
+		"long":         {answer(strings.Repeat("x", 20_000)), 1000, 1, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release := make(chan struct{})
+				d := newPipes(t, func(c *peerConn) {
+					for line := range ahead(c) {
+						if line == "GET /first" {
+							if tc.here < 20_000 {
+								c.send(tc.wire[:tc.here])
+								<-release
+								c.send(tc.wire[tc.here:])
+							} else {
+								c.send(tc.wire)
+							}
+							continue
+						}
+						c.send(answer(line))
+					}
+				})
+				e := pipelined(t, pipeSite, cio.Config{Dial: d.dial})
+				resp, err := e.Execute(t.Context(), getting(t, pipeSite, "/first"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				var done []<-chan outcome
+				for _, want := range []int{tc.soon, tc.later} {
+					done = append(done, sending(t.Context(), e, getting(t, pipeSite, "/behind")))
+					synctest.Wait()
+					if got := e.Stats().Waiting; got != want {
+						t.Errorf("%d wait, want %d", got, want)
+					}
+					time.Sleep(time.Millisecond)
+				}
+				close(release)
+				if _, err := io.ReadAll(resp.Body); err != nil {
+					t.Error(err)
+				}
+				for _, ch := range done {
+					wantBehind(t, ch)
+				}
+				if d.n != 1 {
+					t.Errorf("%d connections", d.n)
+				}
+			})
+		})
+	}
+}
+
 // TestNoStaleRetryInAPipeline: a request that was not yet written when the connection
 // ended goes on another one even so; its sending there is the first.
 func TestNoStaleRetryInAPipeline(t *testing.T) {

@@ -184,6 +184,7 @@ func (x *exchange) settle(p *pipe) bool {
 	t.lane.mu.Lock()
 	placed := t.placed()
 	if placed {
+		p.stall(x)
 		p.noteHead(t)
 	}
 	t.lane.mu.Unlock()

@@ -577,6 +577,114 @@ func TestPipeliningDialEnds(t *testing.T) {
 	}
 }
 
+// TestPipeliningDialWaited: who waits for a connection that another one makes could
+// not connect, by the route's proxy if it has one; no bound keeps it waiting.
+func TestPipeliningDialWaited(t *testing.T) {
+	for name, tc := range map[string]struct {
+		limit func(*engine.Request)
+		ctx   func(context.Context) (context.Context, context.CancelFunc)
+		is    error
+		kind  engine.TimeoutKind
+	}{
+		"request timeout": {limit: func(r *engine.Request) { r.Deadline = time.Now().Add(time.Second) }, kind: engine.KindRequest},
+		"connect timeout": {limit: func(r *engine.Request) {
+			r.Timeouts.Pool, r.Timeouts.Connect = time.Second/2, time.Second
+		}, kind: engine.KindConnect},
+		"deadline": {ctx: func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeoutCause(ctx, time.Second, errSource)
+		}, is: errSource},
+		"cancelled": {ctx: func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(time.Second, cancel)
+			return ctx, cancel
+		}, is: context.Canceled},
+	} {
+		for _, proxy := range []string{"", "socks5h://user:secret@proxy.test:1080"} {
+			t.Run(name+", "+proxy, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					choose := engine.NoProxy
+					if proxy != "" {
+						u := mustURL(t, proxy)
+						choose = func(*url.URL) (*url.URL, error) { return u, nil }
+					}
+					e := newEngine(t, cio.Config{Dial: hangingDial, Pipelining: true, Proxy: choose})
+					ctx, cancel := context.WithCancel(t.Context())
+					first := sending(ctx, e, getting(t, pipeSite, "/"))
+					synctest.Wait()
+					req, own := getting(t, pipeSite, "/"), t.Context()
+					if tc.limit != nil {
+						tc.limit(req)
+					}
+					if tc.ctx != nil {
+						var done context.CancelFunc
+						own, done = tc.ctx(own)
+						defer done()
+					}
+					begin := time.Now()
+					err := (<-sending(own, e, req)).err
+					if took := time.Since(begin); took != time.Second {
+						t.Errorf("after %v", took)
+					}
+					if tc.is != nil {
+						wantOp(t, err, engine.OpConnect, tc.is, false)
+					} else {
+						wantOp(t, err, engine.OpConnect, context.DeadlineExceeded, false)
+						wantKind(t, err, tc.kind)
+					}
+					blamed, got := errors.AsType[*engine.ProxyError](err)
+					if want := proxy != "" && name != "cancelled"; got != want || got && blamed.Proxy != "socks5h://proxy.test:1080" {
+						t.Errorf("%v: blames a proxy: %v, want %v", err, got, want)
+					}
+					cancel()
+					<-first
+				})
+			})
+		}
+	}
+}
+
+// TestPipeliningBehindALongBodyAndADial: who waits for a connection that cannot be made
+// gets on the one that there is, when its long body is over.
+func TestPipeliningBehindALongBodyAndADial(t *testing.T) {
+	big := strings.Repeat("x", 70_000)
+	synctest.Test(t, func(t *testing.T) {
+		d := newPipes(t, func(c *peerConn) {
+			for line := range ahead(c) {
+				if line == "GET /big" {
+					line = big
+				}
+				c.send(answer(line))
+			}
+		})
+		dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if d.n > 0 {
+				return hangingDial(ctx, network, addr)
+			}
+			return d.dial(ctx, network, addr)
+		}
+		e := pipelined(t, pipeSite, cio.Config{Dial: dial, MaxConnectionsPerRoute: 2})
+		resp, err := e.Execute(t.Context(), getting(t, pipeSite, "/big"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		dials := sending(ctx, e, getting(t, pipeSite, "/dials"))
+		synctest.Wait()
+		done := sending(t.Context(), e, getting(t, pipeSite, "/behind"))
+		synctest.Wait()
+		if _, err := io.ReadAll(resp.Body); err != nil {
+			t.Error(err)
+		}
+		begin := time.Now()
+		wantBehind(t, done)
+		if took := time.Since(begin); took > 0 {
+			t.Errorf("it waited %v for the dial", took)
+		}
+		cancel()
+		<-dials
+	})
+}
+
 // TestPipeliningPoolIsNotConnecting: the wait for a slot in the pool does not count
 // as connecting.
 func TestPipeliningPoolIsNotConnecting(t *testing.T) {
