@@ -184,6 +184,13 @@ func TestHandlerLikeServer(t *testing.T) {
 			std := &http.Transport{ExpectContinueTimeout: patience}
 			defer std.CloseIdleConnections()
 			want := see(std, s.URL)
+			for range 10 {
+				// Its client loses an answer, now and then, that comes while it writes.
+				if want.Err == "" || tc.request == nil {
+					break
+				}
+				want = see(std, s.URL)
+			}
 			got := see(stdhttp.Transport(newClient(t, stdhttp.Handler(h))), "http://x/")
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("http.Server (-), stdhttp.Handler (+):\n%s", diff)
