@@ -20,6 +20,7 @@ import (
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/header"
 	"github.com/godwit-go/godwit/internal/dial"
+	"github.com/godwit-go/godwit/internal/testpeer"
 )
 
 func TestPlain(t *testing.T) {
@@ -237,7 +238,11 @@ func TestTCPOptions(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			d := &dial.Dialer{Proxy: engine.NoProxy, KeepAlive: tc.keepAlive, Delay: tc.delay}
 			c := connect(t, d, "http://"+l.Addr().String())
-			probes, idle, noDelay := tcpOptions(t, c.Conn.(*net.TCPConn))
+			raw, err := c.Conn.(*net.TCPConn).SyscallConn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			probes, idle, noDelay := testpeer.SocketOptions(t, raw)
 			if probes != tc.probes || noDelay != tc.noDelay || tc.idle >= 0 && idle != tc.idle {
 				t.Errorf("SO_KEEPALIVE %d, TCP_KEEPIDLE %d, TCP_NODELAY %d", probes, idle, noDelay)
 			}

@@ -32,7 +32,7 @@ func Read() engine.ProxyFunc {
 	refused := map[string]error{}
 	upperCase := os.Getenv("http_proxy") == "" || runtime.GOOS == "windows" // where they are one variable
 	if os.Getenv("REQUEST_METHOD") != "" && config.HTTPProxy != "" && upperCase {
-		config.HTTPProxy, refused["http"] = placeholder, errCGI
+		config.HTTPProxy, refused["http"] = unusable, errCGI
 	}
 	all := os.Getenv("all_proxy")
 	if all == "" {
@@ -46,7 +46,7 @@ func Read() engine.ProxyFunc {
 			*v.value = all
 		}
 		if malformed(*v.value) {
-			*v.value = placeholder
+			*v.value = unusable
 			refused[v.scheme] = errors.New(v.name + " or ALL_PROXY in the environment is not a URL")
 		}
 	}
@@ -60,9 +60,9 @@ func Read() engine.ProxyFunc {
 	}
 }
 
-// placeholder stands for a proxy that cannot be used, so that httpproxy tells
+// unusable stands for a proxy that cannot be used, so that httpproxy tells
 // which requests would have gone by it.
-const placeholder = "http://proxy.invalid"
+const unusable = "http://proxy.invalid"
 
 var errCGI = errors.New("HTTP_PROXY in the environment is not trusted where REQUEST_METHOD is set: " +
 	"a CGI server makes it of a request's Proxy field; set http_proxy, or name the proxy in the configuration")

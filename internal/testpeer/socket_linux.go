@@ -1,18 +1,13 @@
-package dial_test
+package testpeer
 
 import (
-	"net"
 	"syscall"
 	"testing"
 )
 
-// tcpOptions reads SO_KEEPALIVE, TCP_KEEPIDLE and TCP_NODELAY.
-func tcpOptions(t *testing.T, c *net.TCPConn) (probes, idle, noDelay int) {
+// SocketOptions reads SO_KEEPALIVE, TCP_KEEPIDLE and TCP_NODELAY of a TCP socket.
+func SocketOptions(t testing.TB, c syscall.RawConn) (probes, idle, noDelay int) {
 	t.Helper()
-	raw, err := c.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
 	get := func(fd uintptr, level, option int) int {
 		v, err := syscall.GetsockoptInt(int(fd), level, option)
 		if err != nil {
@@ -20,7 +15,7 @@ func tcpOptions(t *testing.T, c *net.TCPConn) (probes, idle, noDelay int) {
 		}
 		return v
 	}
-	err = raw.Control(func(fd uintptr) {
+	err := c.Control(func(fd uintptr) {
 		probes = get(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE)
 		idle = get(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE)
 		noDelay = get(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/godwit-go/godwit/engine/h2"
+	"github.com/godwit-go/godwit/internal/testpeer"
 )
 
 // TestTCPOptions: what Config says of TCP holds for the sockets.
@@ -21,14 +22,7 @@ func TestTCPOptions(t *testing.T) {
 	}, s)
 	resp, err := e.Execute(t.Context(), request(t, "GET", s.URL))
 	read(t, resp, err)
-	err = socket.Control(func(fd uintptr) {
-		noDelay, err1 := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_NODELAY)
-		idle, err2 := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE)
-		if noDelay != 0 || idle != 77 || err1 != nil || err2 != nil {
-			t.Errorf("TCP_NODELAY %d, %v, TCP_KEEPIDLE %d, %v", noDelay, err1, idle, err2)
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
+	if _, idle, noDelay := testpeer.SocketOptions(t, socket); noDelay != 0 || idle != 77 {
+		t.Errorf("TCP_NODELAY %d, TCP_KEEPIDLE %d", noDelay, idle)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/godwit-go/godwit/engine/cio"
+	"github.com/godwit-go/godwit/internal/testpeer"
 )
 
 // TestTCPOptions: what Config says of TCP holds for the sockets of both protocols.
@@ -22,15 +23,8 @@ func TestTCPOptions(t *testing.T) {
 		if _, _, err := send(t, e, s.URL); err != nil {
 			t.Fatal(err)
 		}
-		err := socket.Control(func(fd uintptr) {
-			noDelay, err1 := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_NODELAY)
-			idle, err2 := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE)
-			if noDelay != 0 || idle != 77 || err1 != nil || err2 != nil {
-				t.Errorf("h2 %v: TCP_NODELAY %d, %v, TCP_KEEPIDLE %d, %v", h2, noDelay, err1, idle, err2)
-			}
-		})
-		if err != nil {
-			t.Fatal(err)
+		if _, idle, noDelay := testpeer.SocketOptions(t, socket); noDelay != 0 || idle != 77 {
+			t.Errorf("h2 %v: TCP_NODELAY %d, TCP_KEEPIDLE %d", h2, noDelay, idle)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/nethttp"
+	"github.com/godwit-go/godwit/internal/testpeer"
 )
 
 // TestTCPOptions reads what the sockets got.
@@ -27,20 +28,9 @@ func TestTCPOptions(t *testing.T) {
 			var raw syscall.RawConn
 			tc.config.DialControl = func(_ context.Context, _, _ string, c syscall.RawConn) error { raw = c; return nil }
 			send(t, newEngine(t, tc.config, engine.Config{}), request(t, s.URL))
-			option := func(level, name, want int) {
-				var got int
-				var err error
-				if ended := raw.Control(func(fd uintptr) { got, err = syscall.GetsockoptInt(int(fd), level, name) }); ended != nil || err != nil {
-					t.Fatal(ended, err)
-				}
-				if got != want {
-					t.Errorf("option %d of level %d is %d, want %d", name, level, got, want)
-				}
-			}
-			option(syscall.IPPROTO_TCP, syscall.TCP_NODELAY, tc.noDelay)
-			option(syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, tc.keepAlive)
-			if tc.idle > 0 {
-				option(syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, tc.idle)
+			probes, idle, noDelay := testpeer.SocketOptions(t, raw)
+			if noDelay != tc.noDelay || probes != tc.keepAlive || tc.idle > 0 && idle != tc.idle {
+				t.Errorf("TCP_NODELAY %d, SO_KEEPALIVE %d, TCP_KEEPIDLE %d; want %d, %d, %d", noDelay, probes, idle, tc.noDelay, tc.keepAlive, tc.idle)
 			}
 		})
 	}
