@@ -17,18 +17,20 @@ import (
 )
 
 const (
-	// often is how many times in a row a context has to come. A context for a
-	// handful of calls is better off without.
-	often = 8
-	// few is how many places a table has at first, and many once it is too small.
-	// Each is for two contexts, and a context has one place where it can be, so that
-	// it is found at once.
-	few, many = 128, 4096
-	// patience is how many contexts are pushed out of their places while one of
-	// them is looked out for. If it comes back so many times as returns says, the
-	// places are too few; one that is done with after a call or two does not.
-	patience = 1 << 14
-	returns  = 4
+	// often is how many times a context has to come. A context for a handful of
+	// calls is better off without.
+	often = 4
+	// few is how many places a table has at first, and growth times as many, up to
+	// many, whenever it is too small.
+	few, growth, many = 128, 8, 4096
+	// ways is how many contexts a place is for. A context has one place where it can
+	// be, so that it is found at once.
+	ways = 3
+	// patience is how many others come to a place in a row before a context that is
+	// counted there makes room for one of them.
+	patience = 64
+	// presses is how many contexts in a row find no room before there is more of it.
+	presses = 4
 )
 
 // Watcher counts how often contexts come, and keeps watching those that come
@@ -38,43 +40,36 @@ type Watcher struct {
 	seen  atomic.Uint32 // few calls are not worth the table
 	table atomic.Pointer[table]
 
-	mu     sync.Mutex // guards making and replacing what is kept
-	closed bool
+	mu      sync.Mutex // guards what follows, and making and replacing what is kept
+	closed  bool
+	pressed int // contexts in a row that found no room
 }
 
 type table struct {
 	seed   maphash.Seed
 	places []place // a power of two of them
-
-	awaited atomic.Uint64 // hash of a context that was pushed out
-	came    atomic.Uint32 // how often it has come since
-	pushed  atomic.Uint32 // how many were pushed out since
 }
+
+func newTable(seed maphash.Seed, n int) *table { return &table{seed: seed, places: make([]place, n)} }
 
 func (t *table) at(hash uint64) *place { return &t.places[hash&uint64(len(t.places)-1)] }
 
-// crowded reports whether contexts push one another out of their places that come
-// again and again. The one of hash takes the place of the one of pushed.
-func (t *table) crowded(hash, pushed uint64) bool {
-	if len(t.places) == many {
-		return false
-	}
-	if t.awaited.Load() == hash {
-		return t.came.Add(1) >= returns
-	}
-	if t.pushed.Add(1)%patience == 1 {
-		t.awaited.Store(pushed)
-		t.came.Store(0)
-	}
-	return false
+// place is where contexts are kept that come often, and one more is counted. It
+// is half a line of the cache.
+type place struct {
+	kept [ways]atomic.Pointer[shared]
+	// counted is a context's hash but for the lowest bits, which count how often it
+	// has come, and how often others have since then. That a turn may be lost
+	// between goroutines does no harm.
+	counted atomic.Uint64
 }
 
-// place is where two contexts are kept that come often, and another is counted.
-type place struct {
-	kept  [2]atomic.Pointer[shared]
-	last  atomic.Uint64 // hash of the context that came last and is not kept
-	times atomic.Uint32 // that it came without those that are kept
-}
+// The counts in place.counted.
+const (
+	other = 1
+	turn  = 1 << 8
+	tag   = ^uint64(turn<<8 - 1)
+)
 
 // of returns the context of done, if it is kept.
 func (at *place) of(done <-chan struct{}) *shared {
@@ -86,24 +81,53 @@ func (at *place) of(done <-chan struct{}) *shared {
 	return nil
 }
 
-// keep puts s into the place, if need be for the one that has been there longer,
-// which it returns. Watcher.mu is held.
-func (at *place) keep(s *shared) (old *shared) {
-	s.place.Store(at)
+// count takes notice of a context that is not kept, and reports whether it has
+// come often.
+func (at *place) count(hash uint64) bool {
+	c := at.counted.Load()
 	switch {
-	case at.kept[0].Load() == nil:
-		at.kept[0].Store(s)
-	case at.kept[1].Load() == nil:
-		at.kept[1].Store(s)
+	case (c^hash)&tag == 0:
+		c = c&^(turn-1) + turn
+	case c&^tag%turn < patience && c != 0:
+		c += other
 	default:
-		old = at.kept[0].Load()
-		younger := at.kept[1].Load()
-		at.kept[0].Store(younger)
-		at.kept[1].Store(s)
-		younger.stay()
+		c = hash&tag | turn
 	}
+	come := c &^ tag / turn
+	if come >= often {
+		c = 0
+	}
+	at.counted.Store(c)
+	return come >= often
+}
+
+// keep puts s into the place, if need be for one that did not come lately, which
+// it returns. It reports false if there is none. Watcher.mu is held.
+func (at *place) keep(s *shared) (old *shared, ok bool) {
+	i := at.room()
+	if i < 0 {
+		return nil, false
+	}
+	s.place.Store(at)
+	old = at.kept[i].Swap(s)
 	s.stay()
-	return old
+	return old, true
+}
+
+// room returns a way that is free, or whose context did not come since room was
+// last called; -1 if there is none.
+func (at *place) room() int {
+	for i := range at.kept {
+		if at.kept[i].Load() == nil {
+			return i
+		}
+	}
+	for i := range at.kept {
+		if s := at.kept[i].Load(); s == nil || !s.lately.Swap(false) {
+			return i
+		}
+	}
+	return -1
 }
 
 // Of returns ctx or, if that comes often, a context like it that keeps aborters
@@ -119,51 +143,25 @@ func (w *Watcher) Of(ctx context.Context) context.Context {
 	t := w.table.Load()
 	if t == nil {
 		if w.seen.Add(1) >= often {
-			w.table.CompareAndSwap(nil, &table{seed: maphash.MakeSeed(), places: make([]place, few)})
+			w.table.CompareAndSwap(nil, newTable(maphash.MakeSeed(), few))
 		}
 		return ctx
 	}
 	hash := maphash.Comparable(t.seed, done)
 	at := t.at(hash)
 	if s := at.of(done); s != nil {
-		if at.times.Load() != 0 {
-			at.times.Store(0)
+		if !s.lately.Load() {
+			s.lately.Store(true)
 		}
 		return s
 	}
-	if last := at.last.Load(); last != hash {
-		at.last.Store(hash)
-		at.times.Store(0)
-		if t.crowded(hash, last) {
-			w.grow()
-		}
-	}
-	if at.times.Add(1) < often {
+	if !at.count(hash) {
 		return ctx
 	}
 	return w.keep(ctx, hash)
 }
 
-// grow makes room for many contexts.
-func (w *Watcher) grow() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	old := w.table.Load()
-	if w.closed || len(old.places) == many {
-		return
-	}
-	t := &table{seed: old.seed, places: make([]place, many)}
-	for i := range old.places {
-		for j := range old.places[i].kept {
-			if s := old.places[i].kept[j].Load(); s != nil {
-				t.at(s.hash).keep(s)
-			}
-		}
-	}
-	w.table.Store(t)
-}
-
-// keep begins to watch ctx.
+// keep begins to watch ctx, if there is room.
 func (w *Watcher) keep(ctx context.Context, hash uint64) context.Context {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -175,11 +173,38 @@ func (w *Watcher) keep(ctx context.Context, hash uint64) context.Context {
 		return s // another goroutine was here
 	}
 	s := &shared{Context: ctx, hash: hash, done: ctx.Done()}
-	if old := at.keep(s); old != nil {
+	s.lately.Store(true)
+	old, ok := at.keep(s)
+	if !ok {
+		if w.pressed++; w.pressed >= presses {
+			w.pressed = 0
+			w.grow()
+		}
+		return ctx
+	}
+	w.pressed = 0
+	if old != nil {
 		old.retire()
 	}
-	at.times.Store(0)
 	return s
+}
+
+// grow makes more room; mu is held.
+func (w *Watcher) grow() {
+	old := w.table.Load()
+	n := min(len(old.places)*growth, many)
+	if n == len(old.places) {
+		return
+	}
+	t := newTable(old.seed, n)
+	for i := range old.places {
+		for j := range old.places[i].kept {
+			if s := old.places[i].kept[j].Load(); s != nil {
+				t.at(s.hash).keep(s) // more places than before: there is room
+			}
+		}
+	}
+	w.table.Store(t)
 }
 
 // Close stops watching. What Of returned before stays as good as ever.
@@ -202,7 +227,8 @@ func (w *Watcher) Close() {
 // line of the cache that a call touches is one to wait for, so the fields that a
 // call needs stand together: most contexts have one call at a time.
 type shared struct {
-	done <-chan struct{}
+	done   <-chan struct{}
+	lately atomic.Bool // it came since somebody looked for room
 
 	mu      sync.Mutex // guards what follows, to more
 	over    bool       // the context has ended
