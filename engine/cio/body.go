@@ -8,72 +8,114 @@ import (
 	"github.com/godwit-go/godwit/internal/transfer"
 )
 
+// answer is what Execute returns: the response, and its Body in the same object.
+// It is never used again, because who has the Body may call Close whenever he
+// likes.
+type answer struct {
+	engine.Response
+	use transfer.Use
+	x   *exchange // nil = it is over, and another's now; changed by who has the use
+}
+
 var _ interface {
 	io.ReadCloser
 	io.WriterTo
-} = (*exchange)(nil)
-
-// leave ends a Read or WriteTo, and does the work of a Close that came meanwhile.
-func (x *exchange) leave() {
-	if x.use.Leave() {
-		x.discard()
-	}
-}
+} = (*answer)(nil)
 
 // Read reads from the body; it implements io.Reader. A large p is read into
 // directly. The last bytes come together with io.EOF, and the connection has
 // gone back to the pool by then.
-func (x *exchange) Read(p []byte) (int, error) {
-	if err := x.use.Enter(); err != nil {
+func (a *answer) Read(p []byte) (int, error) {
+	if err := a.use.Enter(); err != nil {
 		return 0, err
 	}
-	defer x.leave()
-	for {
-		if x.r < x.w {
-			n := copy(p, x.buf[x.r:x.w])
-			x.r += n
-			if x.r < x.w || x.end == nil {
-				return n, nil
-			}
-			x.giveBuffer()
-			return n, onlyEOF(x.end)
+	defer a.leave()
+	if a.x == nil {
+		return 0, io.EOF
+	}
+	return a.x.readBody(p)
+}
+
+// WriteTo writes the rest of the body to w, by large pieces; it implements
+// io.WriterTo.
+func (a *answer) WriteTo(w io.Writer) (int64, error) {
+	if err := a.use.Enter(); err != nil {
+		return 0, err
+	}
+	defer a.leave()
+	if a.x == nil {
+		return 0, nil
+	}
+	return a.x.writeBody(w)
+}
+
+// leave ends a Read or WriteTo, and does the work of a Close that came meanwhile.
+func (a *answer) leave() {
+	if a.use.Leave() && a.x != nil {
+		a.x.discard()
+	}
+}
+
+// Close ends the use of the body; it implements io.Closer and may be called from
+// any goroutine and more than once. If what is left is in the buffer already the
+// connection is kept, else it is closed.
+func (a *answer) Close() error {
+	switch first, read, done := a.use.Close(); {
+	case !first:
+	case !read:
+		if a.x != nil {
+			a.x.discard()
 		}
-		if x.end != nil || len(p) == 0 {
-			return 0, x.end
-		}
-		if len(p) < len(x.buf) && !x.fits(p) {
+	case !done:
+		// A Read waits. Since the body is closed now the connection cannot go back
+		// to the pool any more, so it is ours that is closed; the Read then cleans up.
+		a.x.breakOff()
+	}
+	return nil
+}
+
+// readBody is Read for who has the use of the body.
+func (x *exchange) readBody(p []byte) (int, error) {
+	for x.r == x.w {
+		switch {
+		case x.end != nil:
+			end := x.end
+			x.over()
+			return 0, end
+		case len(p) == 0:
+			return 0, nil
+		case len(p) < len(x.buf) && !x.fits(p):
 			x.r, x.w = 0, x.pull(x.buf)
-			continue
-		}
-		n := x.pull(p)
-		if x.end != nil {
-			x.giveBuffer()
-		}
-		if n > 0 {
-			return n, onlyEOF(x.end)
+		default:
+			if n := x.pull(p); n > 0 {
+				return n, x.atEnd()
+			}
 		}
 	}
+	n := copy(p, x.buf[x.r:x.w])
+	x.r += n
+	return n, x.atEnd()
 }
 
 // fits reports whether p takes all of the rest of the body.
 func (x *exchange) fits(p []byte) bool { return x.kind == h1.BodyLength && int64(len(p)) >= x.left }
 
-// onlyEOF lets io.EOF come together with bytes; other errors come by the next
-// Read.
-func onlyEOF(end error) error {
-	if end == io.EOF {
-		return end
+// atEnd returns what comes together with the bytes that were just read: io.EOF if
+// they are the last. Other errors come by the next Read.
+func (x *exchange) atEnd() error {
+	if !x.ended() {
+		return nil
 	}
-	return nil
+	end := x.end
+	x.over()
+	if end != io.EOF {
+		return nil
+	}
+	return end
 }
 
-// WriteTo writes the rest of the body to w, by large pieces; it implements
-// io.WriterTo.
-func (x *exchange) WriteTo(w io.Writer) (int64, error) {
-	if err := x.use.Enter(); err != nil {
-		return 0, err
-	}
-	defer x.leave()
+// writeBody is WriteTo for who has the use of the body.
+func (x *exchange) writeBody(w io.Writer) (int64, error) {
 	var total int64
 	if x.r < x.w {
 		n, err := w.Write(x.buf[x.r:x.w])
@@ -98,11 +140,12 @@ func (x *exchange) WriteTo(w io.Writer) (int64, error) {
 			}
 		}
 	}
-	x.giveBuffer()
-	if x.end == io.EOF {
-		return total, nil
+	end := x.end
+	x.over()
+	if end == io.EOF {
+		end = nil
 	}
-	return total, x.end
+	return total, end
 }
 
 // pull reads from the connection into b and returns how many bytes of the body
@@ -178,46 +221,36 @@ func (x *exchange) endBy(err error) {
 		err = io.ErrUnexpectedEOF
 	}
 	x.finish(err)
-	if x.use.Closed() {
+	if x.answer.use.Closed() {
 		err = transfer.ErrClosed
 	}
 	x.end = x.opError(engine.OpReceive, err)
 }
 
-// Close ends the use of the body; it implements io.Closer and may be called from
-// any goroutine and more than once. If what is left is in the buffer already the
-// connection is kept, else it is closed.
-func (x *exchange) Close() error {
-	switch first, read, done := x.use.Close(); {
-	case !first:
-	case !read:
-		x.discard()
-	case !done:
-		// A Read waits. Since the body is closed now the connection cannot go back
-		// to the pool any more, so it is ours that is closed; the Read then cleans up.
-		if x.ticket != nil {
-			x.ticket.stop()
-			break
-		}
-		x.conn.shut()
-		if x.upload != nil {
-			x.upload.finish(false)
-		}
+// breakOff makes a read that waits end.
+func (x *exchange) breakOff() {
+	if x.ticket != nil {
+		x.ticket.stop()
+		return
 	}
-	return nil
+	x.conn.shut()
+	if x.upload != nil {
+		x.upload.finish(false)
+	}
 }
 
 // discard gives up what is left of the body. What is decoded was decoded from
 // the buffer, so nothing is left there that could complete it.
 func (x *exchange) discard() {
-	if x.ticket != nil && !x.use.Released() {
+	use := &x.answer.use
+	if x.ticket != nil && !use.Released() {
 		x.skim()
 	}
-	if !x.use.Released() {
+	if !use.Released() {
 		x.finish(errUnread)
 	}
 	if x.end == nil {
 		x.end = transfer.ErrClosed
 	}
-	x.giveBuffer()
+	x.over()
 }

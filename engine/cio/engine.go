@@ -77,22 +77,27 @@ func (e *Engine) Execute(ctx context.Context, req *engine.Request) (*engine.Resp
 			x.abandon()
 		}
 	}()
+	a := x.answer
 	err = x.run()
 	returned = true
 	if err != nil {
 		x.leaveGate()
 		return nil, err
 	}
-	return &x.Response, nil
+	if x.ended() {
+		x.over()
+	}
+	return &a.Response, nil
 }
 
 // abandon gives up what the exchange holds because a hook has panicked, so that
 // nothing is lost if the caller recovers.
 func (x *exchange) abandon() {
+	x.lent = true
 	x.reg.Stop()
 	if t := x.ticket; t != nil {
 		t.abandon()
-	} else if x.conn != nil && !x.use.Released() {
+	} else if x.conn != nil && !x.answer.use.Released() {
 		x.conn.shut()
 	}
 	x.leaveGate()
@@ -115,7 +120,8 @@ func (e *Engine) begin(ctx context.Context, req *engine.Request) (*exchange, *en
 	if resp != nil || err != nil {
 		return nil, resp, err
 	}
-	x := &exchange{ctx: ctx, engine: e, req: req, asked: tried}
+	x := newExchange(ctx, e, req)
+	x.asked = tried
 	x.clock.Init(req, req.Timeouts.Or(e.config.Timeouts))
 	if err := x.enterGate(); err != nil {
 		return nil, nil, &engine.OpError{Op: engine.OpPool, Err: err}

@@ -22,7 +22,7 @@ import (
 // must be replayable. NoStaleRetry forbids all of it.
 func (x *exchange) mayResend(err error) bool {
 	switch {
-	case x.resent, x.answered, !x.Reused, x.req.NoStaleRetry, x.engine.config.NoStaleRetry:
+	case x.resent, x.answered, !x.answer.Reused, x.req.NoStaleRetry, x.engine.config.NoStaleRetry:
 		return false
 	case x.aborted.Load(), !broken(err) && !broken(x.sendErr):
 		return false

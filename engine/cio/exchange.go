@@ -3,6 +3,7 @@ package cio
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,15 +14,14 @@ import (
 	"github.com/godwit-go/godwit/internal/transfer"
 )
 
-// exchange is one request and its response. It is the response's Body too, so
-// that a response costs one object; it is never used again, because who has the
-// Body may call Close whenever he likes.
+// exchange is one request and its response. When it is over it is used again, if
+// nobody else can have a hold of it any more; what the caller keeps is an answer.
 //
 // The goroutine that calls Execute, and then the one that reads the body, own
 // the exchange; the writer of a large request body (upload) and Abort touch the
 // connection, the clock and atomics only.
 type exchange struct {
-	engine.Response
+	answer *answer
 
 	// ctx is the call's: Abort is told only the cause of its end.
 	ctx    context.Context
@@ -48,8 +48,10 @@ type exchange struct {
 	reached  bool // an earlier connection had taken some of the request
 	late     bool // the look at a reused connection can wait until the request is written
 	unseen   bool // it waits
+	early    bool // the first read was done together with the write, by talk
+	lent     bool // others may have a hold of it when it is over
 
-	early *talk // the first read was done together with the write
+	talk talk
 
 	traceMu sync.Mutex // serialises trace hooks while there is an upload
 
@@ -66,6 +68,31 @@ type exchange struct {
 	left   int64       // of a BodyLength
 	chunks *h1.Decoder // of a BodyChunked
 	end    error       // what follows on buf[r:w]: nil = more from the connection
+}
+
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+func newExchange(ctx context.Context, e *Engine, req *engine.Request) *exchange {
+	x := exchanges.Get().(*exchange)
+	x.answer = &answer{x: x}
+	x.ctx, x.engine, x.req = ctx, e, req
+	return x
+}
+
+// ended reports whether nothing of the response is left to be read.
+func (x *exchange) ended() bool { return x.r == x.w && x.end != nil }
+
+// over gives back what an exchange that has ended needs no more: itself if it can
+// be used again, else its buffer. Abort, Close and the writer of a body are the
+// ones who may still have a hold of it; lent and Release tell of them.
+func (x *exchange) over() {
+	if x.lent || x.end != io.EOF || !x.answer.use.Released() {
+		x.giveBuffer()
+		return
+	}
+	x.answer.x = nil
+	*x = exchange{small: x.small}
+	exchanges.Put(x)
 }
 
 // run sends the request on a connection, and again on a fresh one if the first
@@ -128,7 +155,7 @@ func (x *exchange) another(c *conn, err error) (*conn, error) {
 func (x *exchange) rewind() {
 	x.resent, x.reached = true, x.reached || x.sent.Load()
 	x.sent.Store(false)
-	x.use.Reset()
+	x.answer.use.Reset()
 	x.upload, x.sendErr, x.noReuse = nil, nil, nil
 	x.scan.Reset()
 }
@@ -245,7 +272,7 @@ func (x *exchange) dial(route dial.Route, r *route) (*conn, error) {
 
 // try runs the exchange on c up to the response's head.
 func (x *exchange) try(c *conn) error {
-	x.conn, x.Reused, x.answered = c, c.used, false
+	x.conn, x.answer.Reused, x.answered = c, c.used, false
 	x.clock.start(c)
 	x.reg = engine.OnAbort(x.ctx, x)
 	err := x.send()
@@ -297,13 +324,19 @@ func (x *exchange) release(why error) {
 	if why == nil {
 		why = x.noReuse
 	}
-	if !x.reg.Stop() && why == nil {
-		why = x.ctxError()
+	if !x.reg.Stop() {
+		x.lent = true
+		if why == nil {
+			why = x.ctxError()
+		}
 	}
 	// A Close that comes from now on leaves the connection alone; one that came
 	// before may be about to close it.
-	if x.use.Release() && why == nil {
-		why = errUnread
+	if x.answer.use.Release() {
+		x.lent = true
+		if why == nil {
+			why = errUnread
+		}
 	}
 	c := x.conn
 	c.used = true
@@ -330,6 +363,13 @@ func (x *exchange) leaveGate() {
 		x.gated = false
 		<-x.engine.gate
 	}
+}
+
+func (x *exchange) takeBuffer() {
+	if x.small == nil {
+		x.small = getSmall()
+	}
+	x.buf = x.small[:]
 }
 
 func (x *exchange) giveBuffer() {

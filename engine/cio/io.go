@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/godwit-go/godwit/internal/transfer"
@@ -18,7 +17,7 @@ func (x *exchange) read(p []byte) (int, error) {
 	if x.ticket != nil {
 		return x.ticket.pipe.read(x.ticket, p)
 	}
-	if x.early != nil {
+	if x.early {
 		return x.takeEarly()
 	}
 	if !x.clock.each() {
@@ -66,20 +65,19 @@ func (x *exchange) ask(request []byte) error {
 		return x.write(request)
 	}
 	x.unseen = false
-	t := talks.Get().(*talk)
-	t.request, t.answer = request, x.buf
+	t := &x.talk
+	*t = talk{request: request, answer: x.buf}
 	x.conn.prober.ask(t)
 	if t.wrote < len(request) {
 		return x.askedInPart(t)
 	}
 	x.sent.Store(true)
-	x.early = t
+	x.early = true
 	return nil
 }
 
 // askedInPart goes on after an ask that has not written all.
 func (x *exchange) askedInPart(t *talk) error {
-	defer putTalk(t)
 	request := t.request
 	switch {
 	case t.err != nil:
@@ -104,18 +102,10 @@ type talk struct {
 	err             error // of the wait for the answer, or for the right to begin
 }
 
-var talks = sync.Pool{New: func() any { return new(talk) }}
-
-func putTalk(t *talk) {
-	*t = talk{}
-	talks.Put(t)
-}
-
 // takeEarly is the read that ask has done; the bytes are in the buffer already.
 func (x *exchange) takeEarly() (int, error) {
-	t := x.early
-	x.early = nil
-	defer putTalk(t)
+	t := &x.talk
+	x.early = false
 	if t.got > 0 {
 		x.answered = true
 		return t.got, nil

@@ -111,7 +111,7 @@ func (p *pipe) seat(t *ticket) {
 	p.live++
 	p.out = append(p.out, t.head...)
 	p.unanswered += len(t.head)
-	x.conn, x.Reused = p.conn, p.conn.used || t.seq > 0
+	x.conn, x.answer.Reused = p.conn, p.conn.used || t.seq > 0
 	x.sent.Store(true)
 	if !p.flushing {
 		p.flushing = true
@@ -375,7 +375,7 @@ func (p *pipe) abandon(t *ticket) {
 	if !reads {
 		return
 	}
-	if x := t.x; t.seq == p.head && x.Status != 0 {
+	if x := t.x; t.seq == p.head && x.answer.Status != 0 {
 		p.noteHead(t)
 		p.rest = rest{headDone: true, kind: x.kind, left: x.left}
 		if x.chunks != nil {
@@ -409,7 +409,7 @@ func (p *pipe) noteHead(t *ticket) {
 	t.noted = true
 	l, x := p.lane, t.x
 	switch {
-	case x.Proto == "HTTP/1.0":
+	case x.answer.Proto == "HTTP/1.0":
 		p.closing = x.noReuse
 		if t.seq+1 < p.tail {
 			p.closing = errOldHTTP // it may answer the rest all the same

@@ -57,7 +57,8 @@ func (x *exchange) mayPipeline() bool {
 // pipelined after all, alone is set, and c is a connection to use if there is
 // one.
 func (x *exchange) runPiped(key dial.Route) (c *conn, alone bool, err error) {
-	x.small = getSmall()
+	x.lent = true
+	x.takeBuffer()
 	head, err := h1.AppendRequestHead(x.small[:0], &h1.RequestHead{
 		Method: x.req.Method, URL: x.req.URL, Header: x.req.Header, Length: h1.NoBody,
 	})
@@ -65,7 +66,6 @@ func (x *exchange) runPiped(key dial.Route) (c *conn, alone bool, err error) {
 		x.giveBuffer()
 		return nil, false, &engine.OpError{Op: engine.OpBuild, Err: err}
 	}
-	x.buf = x.small[:]
 	if x.clock.each() {
 		x.clock.Begin = time.Now()
 	}
@@ -130,7 +130,7 @@ func (x *exchange) tellConn(c *conn) {
 	case c != nil:
 		c.tell(trace)
 	default:
-		got := engine.GotConn{Local: x.conn.Info.Local, Remote: x.conn.Info.Remote, Reused: x.Reused}
+		got := engine.GotConn{Local: x.conn.Info.Local, Remote: x.conn.Info.Remote, Reused: x.answer.Reused}
 		if t.seq == 0 {
 			got.Idle = x.conn.idleFor
 		}
@@ -233,7 +233,7 @@ func (x *exchange) leavePipe(why error) {
 	if t.deadline != nil {
 		t.deadline.Stop()
 	}
-	x.use.Release()
+	x.answer.use.Release()
 	why = t.pipe.leave(t, why)
 	if trace := x.req.Trace; trace != nil && trace.PutIdle != nil {
 		trace.PutIdle(why)
@@ -268,5 +268,5 @@ func (x *exchange) mayResendPiped(err error) bool {
 	if _, lost := errors.AsType[*lostError](err); lost {
 		return true
 	}
-	return x.Reused && broken(err)
+	return x.answer.Reused && broken(err)
 }

@@ -192,7 +192,7 @@ func (t *ticket) take() bool {
 func (t *ticket) unhold() {
 	x := t.x
 	t.hold.Store(holdNone)
-	if x.aborted.Load() || t.expired.Load() || x.use.Closed() {
+	if x.aborted.Load() || t.expired.Load() || x.answer.use.Closed() {
 		t.stop()
 	}
 }
@@ -204,7 +204,7 @@ func (t *ticket) endedBy() error {
 		return x.ctxError()
 	case t.expired.Load():
 		return x.clock.Whole.Err()
-	case x.use.Closed():
+	case x.answer.use.Closed():
 		return transfer.ErrClosed
 	}
 	return nil

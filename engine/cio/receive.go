@@ -16,7 +16,7 @@ const maxInformational = 100
 
 // receive reads the head of the final response and prepares the body.
 func (x *exchange) receive() error {
-	if x.Status != 0 {
+	if x.answer.Status != 0 {
 		return nil // it came in place of 100 Continue
 	}
 	err := x.nextHead(false)
@@ -136,11 +136,12 @@ func (x *exchange) respond(head *h1.Head, raw []byte) error {
 			Section: "RFC 9110 §7.8",
 		}
 	}
-	x.Status, x.Reason, x.Proto, x.Header = head.Status, head.Reason, head.Proto(), head.Header
-	x.ContentLength = framing.Announced
-	x.Response.Conn = x.conn.Info
+	a := x.answer
+	a.Status, a.Reason, a.Proto, a.Header = head.Status, head.Reason, head.Proto(), head.Header
+	a.ContentLength = framing.Announced
+	a.Body, a.Conn = a, x.conn.Info
 	if x.req.WantRawHead {
-		x.RawHead = append([]byte(nil), raw...)
+		a.RawHead = append([]byte(nil), raw...)
 	}
 	x.conn.serverKeeps = time.Duration(framing.KeepAliveTimeout) * time.Second
 	if (!framing.KeepAlive || framing.KeepAliveTimeout == 0) && x.noReuse == nil {
@@ -151,7 +152,6 @@ func (x *exchange) respond(head *h1.Head, raw []byte) error {
 	} else {
 		x.clock.HeadOver.Store(true)
 	}
-	x.Body = x
 	x.kind, x.left = framing.Kind, framing.Length
 	switch x.kind {
 	case h1.BodyTunnel:
@@ -161,13 +161,10 @@ func (x *exchange) respond(head *h1.Head, raw []byte) error {
 		x.kind = h1.BodyLength
 	case h1.BodyChunked:
 		x.chunks = &h1.Decoder{Limits: x.engine.limits}
-		x.Trailer = x.chunks.Trailer
+		a.Trailer = x.chunks.Trailer
 	}
 	// What is here is decoded now: often it is all, and the connection is free.
 	x.w = x.r + x.decode(x.buf[x.r:x.w])
-	if x.r == x.w && x.end != nil {
-		x.giveBuffer()
-	}
 	return nil
 }
 
@@ -182,7 +179,8 @@ func (x *exchange) upgrade() error {
 	if !x.reg.Stop() {
 		return x.ctxError()
 	}
-	x.use.Release()
+	x.answer.use.Release()
+	x.lent = true
 	x.leaveGate()
 	if x.conn.dated {
 		x.conn.SetDeadline(time.Time{})
@@ -193,8 +191,8 @@ func (x *exchange) upgrade() error {
 	}
 	x.giveBuffer()
 	x.end = io.EOF
-	x.ContentLength = 0 // a tunnel ignores what the head announces (RFC 9110 §9.3.6)
-	x.Upgraded = u
+	x.answer.ContentLength = 0 // a tunnel ignores what the head announces (RFC 9110 §9.3.6)
+	x.answer.Upgraded = u
 	return nil
 }
 

@@ -31,7 +31,7 @@ func (x *exchange) send() error {
 // makeHead makes the request's head and tells the length of its body.
 func (x *exchange) makeHead() (head []byte, length int64, err error) {
 	length, names := x.bodyLength()
-	x.small = getSmall()
+	x.takeBuffer()
 	head, err = h1.AppendRequestHead(x.small[:0], &h1.RequestHead{
 		Method:             x.req.Method,
 		URL:                x.req.URL,
@@ -45,7 +45,6 @@ func (x *exchange) makeHead() (head []byte, length int64, err error) {
 	if err != nil {
 		return nil, 0, &engine.OpError{Op: engine.OpBuild, Err: err}
 	}
-	x.buf = x.small[:]
 	if x.asksToClose() {
 		x.noReuse = errNotKept
 	}
@@ -241,7 +240,7 @@ func (x *exchange) sendExpecting(head []byte, length int64) error {
 	if t, ok := errors.AsType[*engine.TimeoutError](err); ok && t.Kind == transfer.KindContinue {
 		err = nil
 	}
-	if err != nil || x.Status != 0 {
+	if err != nil || x.answer.Status != 0 {
 		return err
 	}
 	x.noReuse = keep

@@ -20,7 +20,7 @@ type upload struct {
 func (x *exchange) startUpload(s *transfer.Source, length int64) {
 	u := &upload{x: x}
 	u.Init(s, length)
-	x.upload = u
+	x.upload, x.lent = u, true
 	x.engine.start(u.run)
 }
 

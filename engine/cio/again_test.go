@@ -1,0 +1,269 @@
+package cio_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/engine/cio"
+	"github.com/godwit-go/godwit/header"
+	"github.com/godwit-go/godwit/internal/transfer"
+)
+
+// What an exchange leaves behind is used by later ones. These tests hold on to
+// old answers.
+
+// TestOldAnswersAreDead: whatever is done with the body of an answer that is over
+// touches neither its connection nor the answers that came after it.
+func TestOldAnswersAreDead(t *testing.T) {
+	for name, answer := range map[string]string{
+		"length":  "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nId: a\r\n\r\nhello",
+		"chunked": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: T\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\nT: 1\r\n\r\n",
+		"empty":   "HTTP/1.1 204 No Content\r\nId: a\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPeer(t, answering(answer))
+			e := newEngine(t, cio.Config{})
+			first, body := mustFetch(t, e, p.get()) // closed by it
+			read, err := e.Execute(t.Context(), p.get())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, err := io.ReadAll(read.Body); string(b) != body || err != nil {
+				t.Fatalf("%q, %v", b, err)
+			}
+			unread, err := e.Execute(t.Context(), p.get())
+			if err != nil {
+				t.Fatal(err)
+			}
+			unread.Body.Close()
+
+			now, err := e.Execute(t.Context(), p.get())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b [8]byte
+			if n, err := read.Body.Read(b[:]); n != 0 || err != io.EOF {
+				t.Errorf("behind the end: %d bytes, %v", n, err)
+			}
+			if n, err := read.Body.(io.WriterTo).WriteTo(io.Discard); n != 0 || err != nil {
+				t.Errorf("WriteTo behind the end: %d bytes, %v", n, err)
+			}
+			for _, old := range []*engine.Response{first, read, unread} {
+				for range 2 {
+					if err := old.Body.Close(); err != nil {
+						t.Error(err)
+					}
+				}
+				if n, err := old.Body.Read(b[:]); n != 0 || !errors.Is(err, transfer.ErrClosed) {
+					t.Errorf("closed: %d bytes, %v", n, err)
+				}
+				if old.Status != now.Status || old.Header.Get("Id") != now.Header.Get("Id") {
+					t.Errorf("an old answer became %d, %v", old.Status, old.Header)
+				}
+				if name == "chunked" && old != unread && old.Trailer().Get("T") != "1" {
+					t.Error("an old answer has lost its trailers")
+				}
+			}
+			if got, err := io.ReadAll(now.Body); string(got) != body || err != nil {
+				t.Errorf("beside them: %q, %v", got, err)
+			}
+			now.Body.Close()
+			if n := p.accepted.Load(); n != 1 {
+				t.Errorf("%d connections", n)
+			}
+		})
+	}
+}
+
+// TestHoldersOfOldAnswers: callers close, read and cancel when it is too late, and
+// at the last moment, from other goroutines; each answer is the one to its request.
+func TestHoldersOfOldAnswers(t *testing.T) {
+	const callers, calls = 16, 300
+	p := newPeer(t, func(c *peerConn) {
+		for {
+			head := c.head()
+			if head == "" {
+				return
+			}
+			id := fieldOf(head, "Id")
+			switch len(id) % 3 {
+			case 0:
+				c.send(fmt.Sprintf("HTTP/1.1 200 OK\r\nId: %s\r\nContent-Length: %d\r\n\r\n%[1]s", id, len(id)))
+			case 1: // the body comes later
+				c.send(fmt.Sprintf("HTTP/1.1 200 OK\r\nId: %s\r\nContent-Length: %d\r\n\r\n", id, len(id)))
+				c.send(id)
+			case 2:
+				c.send(fmt.Sprintf("HTTP/1.1 200 OK\r\nId: %s\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%[1]s\r\n", id, len(id)))
+				c.send("0\r\n\r\n")
+			}
+		}
+	})
+	e := newEngine(t, cio.Config{})
+	old := make(chan io.ReadCloser, 64)
+	var holders, wg sync.WaitGroup
+	for range 4 {
+		holders.Go(func() {
+			var b [4]byte
+			for body := range old {
+				if rand.IntN(2) == 0 {
+					body.Read(b[:])
+				}
+				body.Close()
+			}
+		})
+	}
+	for g := range callers {
+		wg.Go(func() {
+			for i := range calls {
+				id := fmt.Sprintf("%d-%d%s", g, i, strings.Repeat("x", rand.IntN(3)))
+				if err := oldCall(t.Context(), e, p, id, old); err != nil {
+					t.Errorf("%s: %v", id, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(old)
+	holders.Wait()
+	eventually(t, "all connections are idle", func() bool { s := e.Stats(); return s.Open == s.Idle })
+}
+
+// oldCall sends a request and lets others have the answer's body: when it was
+// read, or while that is done.
+func oldCall(ctx context.Context, e *cio.Engine, p *peer, id string, old chan<- io.ReadCloser) error {
+	req := p.get()
+	req.Header = header.New("Id", id)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	resp, err := e.Execute(ctx, req)
+	if err != nil {
+		return err
+	}
+	if got := resp.Header.Get("Id"); got != id {
+		return fmt.Errorf("answered as %s", got)
+	}
+	early := rand.IntN(3)
+	switch early {
+	case 1:
+		old <- resp.Body
+	case 2:
+		go cancel()
+	}
+	b, err := io.ReadAll(resp.Body)
+	if early == 0 || err == nil {
+		old <- resp.Body
+	}
+	switch {
+	case err == nil && early != 1 && string(b) != id:
+		return fmt.Errorf("the body is %q", b)
+	case err != nil && early == 0:
+		return err
+	case !strings.HasPrefix(id, string(b)) && early != 1:
+		return fmt.Errorf("the body begins with %q", b)
+	case err != nil && early == 1 && !errors.Is(err, transfer.ErrClosed) && !errors.Is(err, transfer.ErrInUse):
+		return err
+	case err != nil && early == 2 && !errors.Is(err, context.Canceled):
+		return err
+	}
+	return nil
+}
+
+func fieldOf(head, name string) string {
+	for line := range strings.Lines(head) {
+		if n, v, ok := strings.Cut(line, ":"); ok && n == name {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}
+
+// TestCloseInTheLastMoment: a Close beside the Read that ends the body may come too
+// late for it, and then must leave alone who has the connection next.
+func TestCloseInTheLastMoment(t *testing.T) {
+	p := newPeer(t, func(c *peerConn) {
+		for c.head() != "" {
+			c.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+			c.send("ok")
+		}
+	})
+	e := newEngine(t, cio.Config{MaxConnectionsPerRoute: 1})
+	for range 2000 {
+		resp, err := e.Execute(t.Context(), p.get())
+		if err != nil {
+			t.Fatal(err)
+		}
+		closed := make(chan struct{})
+		go func() {
+			resp.Body.Close()
+			close(closed)
+		}()
+		_, err = bufio.NewReader(resp.Body).Peek(2)
+		next, body, nextErr := fetch(t.Context(), e, p.get())
+		if nextErr != nil || body != "ok" {
+			t.Fatalf("the next answer: %q, %v", body, nextErr)
+		}
+		if err == nil && !next.Reused && e.Stats().Open > 1 {
+			t.Fatal("a second connection")
+		}
+		<-closed
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, body, err := fetch(ctx, e, p.get()); body != "ok" || err != nil {
+		t.Errorf("in the end: %q, %v", body, err)
+	}
+}
+
+// TestLateAbort: Abort may be under way when an exchange ends, and then runs when
+// others are.
+func TestLateAbort(t *testing.T) {
+	asked := make(chan struct{})
+	answer := make(chan struct{})
+	p := newPeer(t, func(c *peerConn) {
+		if c.n == 0 {
+			answering(ok)(c)
+			return
+		}
+		c.head()
+		close(asked)
+		<-answer
+		c.send(ok)
+	})
+	e := newEngine(t, cio.Config{})
+	ctx := &tardy{Context: t.Context()}
+	if _, body, err := fetch(ctx, e, p.get()); body != "ok" || err != nil {
+		t.Fatalf("%q, %v", body, err)
+	}
+	done := make(chan error)
+	go func() {
+		_, body, err := fetch(t.Context(), e, p.get())
+		if err == nil && body != "ok" {
+			err = fmt.Errorf("body %q", body)
+		}
+		done <- err
+	}()
+	within(t, "the next request", asked)
+	ctx.aborter.Abort(context.Canceled)
+	close(answer)
+	if err := within(t, "the next answer", done); err != nil {
+		t.Error(err)
+	}
+}
+
+// tardy is a context that ends just when the exchange does, and aborts later.
+type tardy struct {
+	context.Context
+	aborter engine.Aborter
+}
+
+func (c *tardy) AddAborter(a engine.Aborter) uint64 { c.aborter = a; return 1 }
+func (c *tardy) RemoveAborter(uint64) bool          { return false }
