@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,9 +22,17 @@ import (
 // What an exchange leaves behind is used by later ones. These tests hold on to
 // old answers.
 
+// eachWay runs a test without and with pipelining.
+func eachWay(t *testing.T, test func(t *testing.T, config cio.Config)) {
+	t.Run("alone", func(t *testing.T) { test(t, cio.Config{}) })
+	t.Run("pipelined", func(t *testing.T) { test(t, cio.Config{Pipelining: true}) })
+}
+
 // TestOldAnswersAreDead: whatever is done with the body of an answer that is over
 // touches neither its connection nor the answers that came after it.
-func TestOldAnswersAreDead(t *testing.T) {
+func TestOldAnswersAreDead(t *testing.T) { eachWay(t, testOldAnswersAreDead) }
+
+func testOldAnswersAreDead(t *testing.T, config cio.Config) {
 	for name, answer := range map[string]string{
 		"length":  "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nId: a\r\n\r\nhello",
 		"chunked": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: T\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\nT: 1\r\n\r\n",
@@ -31,7 +40,7 @@ func TestOldAnswersAreDead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPeer(t, answering(answer))
-			e := newEngine(t, cio.Config{})
+			e := newEngine(t, config)
 			first, body := mustFetch(t, e, p.get()) // closed by it
 			read, err := e.Execute(t.Context(), p.get())
 			if err != nil {
@@ -86,7 +95,9 @@ func TestOldAnswersAreDead(t *testing.T) {
 
 // TestHoldersOfOldAnswers: callers close, read and cancel when it is too late, and
 // at the last moment, from other goroutines; each answer is the one to its request.
-func TestHoldersOfOldAnswers(t *testing.T) {
+func TestHoldersOfOldAnswers(t *testing.T) { eachWay(t, testHoldersOfOldAnswers) }
+
+func testHoldersOfOldAnswers(t *testing.T, config cio.Config) {
 	const callers, calls = 16, 300
 	p := newPeer(t, func(c *peerConn) {
 		for {
@@ -107,7 +118,7 @@ func TestHoldersOfOldAnswers(t *testing.T) {
 			}
 		}
 	})
-	e := newEngine(t, cio.Config{})
+	e := newEngine(t, config)
 	old := make(chan io.ReadCloser, 64)
 	var holders, wg sync.WaitGroup
 	for range 4 {
@@ -188,14 +199,17 @@ func fieldOf(head, name string) string {
 
 // TestCloseInTheLastMoment: a Close beside the Read that ends the body may come too
 // late for it, and then must leave alone who has the connection next.
-func TestCloseInTheLastMoment(t *testing.T) {
+func TestCloseInTheLastMoment(t *testing.T) { eachWay(t, testCloseInTheLastMoment) }
+
+func testCloseInTheLastMoment(t *testing.T, config cio.Config) {
 	p := newPeer(t, func(c *peerConn) {
 		for c.head() != "" {
 			c.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
 			c.send("ok")
 		}
 	})
-	e := newEngine(t, cio.Config{MaxConnectionsPerRoute: 1})
+	config.MaxConnectionsPerRoute = 1
+	e := newEngine(t, config)
 	for range 2000 {
 		resp, err := e.Execute(t.Context(), p.get())
 		if err != nil {
@@ -223,22 +237,114 @@ func TestCloseInTheLastMoment(t *testing.T) {
 	}
 }
 
+// TestUsedAgain: an exchange is used again when it has come to its end, and nobody
+// can have a hold of it.
+func TestUsedAgain(t *testing.T) { eachWay(t, testUsedAgain) }
+
+func testUsedAgain(t *testing.T, config cio.Config) {
+	const slow = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok"
+	more := make(chan struct{})
+	p := newPeer(t, func(c *peerConn) {
+		for {
+			switch head := c.head(); {
+			case head == "":
+				return
+			case strings.HasPrefix(head, "GET /slow"):
+				c.send(slow)
+				<-more
+				c.send("ok")
+			case strings.HasPrefix(head, "PUT"):
+				c.take(2)
+				fallthrough
+			default:
+				c.send(ok)
+			}
+		}
+	})
+	e := newEngine(t, config)
+	execute := func(ctx context.Context, req *engine.Request) io.ReadCloser {
+		t.Helper()
+		resp, err := e.Execute(ctx, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.Body
+	}
+	slowly := p.get()
+	slowly.URL = slowly.URL.JoinPath("slow")
+	put := &engine.Request{Method: "PUT", URL: p.url, Body: streamed("ab", 2)}
+
+	read := execute(t.Context(), p.get())
+	io.ReadAll(read)
+	unread := execute(t.Context(), p.get())
+	unread.Close()
+	for name, body := range map[string]io.Closer{"read": read, "closed before it was read": unread} {
+		if !cio.UsedAgain(body) {
+			t.Errorf("%s: not used again", name)
+		}
+	}
+
+	late := execute(&tardy{Context: t.Context()}, p.get())
+	io.ReadAll(late)
+	uploaded := execute(t.Context(), put)
+	io.ReadAll(uploaded)
+	given := execute(t.Context(), slowly)
+	given.Close() // and its connection
+	for name, body := range map[string]io.Closer{"Abort under way": late, "a writer of its own": uploaded, "given up": given} {
+		if cio.UsedAgain(body) {
+			t.Errorf("%s: used again", name)
+		}
+	}
+	more <- struct{}{}
+
+	body := execute(t.Context(), slowly)
+	if n, err := body.Read(make([]byte, 2)); n != 2 || err != nil {
+		t.Fatal(n, err)
+	}
+	done := make(chan error)
+	go func() {
+		for {
+			_, err := body.(io.WriterTo).WriteTo(io.Discard)
+			if !errors.Is(err, transfer.ErrInUse) { // by the look below
+				done <- err
+				return
+			}
+		}
+	}()
+	eventually(t, "the body is in use", func() bool {
+		_, err := body.Read(nil)
+		return errors.Is(err, transfer.ErrInUse)
+	})
+	end := cio.BeginClose(body)
+	more <- struct{}{}
+	within(t, "the read", done)
+	if cio.UsedAgain(body) {
+		t.Error("used again with a Close under way")
+	}
+	end()
+	if _, b, err := fetch(t.Context(), e, p.get()); b != "ok" || err != nil {
+		t.Errorf("after it: %q, %v", b, err)
+	}
+}
+
 // TestLateAbort: Abort may be under way when an exchange ends, and then runs when
 // others are.
-func TestLateAbort(t *testing.T) {
+func TestLateAbort(t *testing.T) { eachWay(t, testLateAbort) }
+
+func testLateAbort(t *testing.T, config cio.Config) {
 	asked := make(chan struct{})
 	answer := make(chan struct{})
+	var requests atomic.Int32
 	p := newPeer(t, func(c *peerConn) {
-		if c.n == 0 {
-			answering(ok)(c)
-			return
+		for c.head() != "" {
+			if requests.Add(1) > 1 {
+				close(asked)
+				<-answer
+			}
+			c.send(ok)
 		}
-		c.head()
-		close(asked)
-		<-answer
-		c.send(ok)
 	})
-	e := newEngine(t, cio.Config{})
+	e := newEngine(t, config)
 	ctx := &tardy{Context: t.Context()}
 	if _, body, err := fetch(ctx, e, p.get()); body != "ok" || err != nil {
 		t.Fatalf("%q, %v", body, err)

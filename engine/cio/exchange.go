@@ -1,6 +1,7 @@
 package cio
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -33,6 +34,7 @@ type exchange struct {
 	clock   clock
 	upload  *upload
 	ticket  *ticket // its place on a shared connection; nil = it has one for itself
+	spare   *ticket // of an earlier use
 	sendErr error   // writing failed, and perhaps there is an answer nevertheless
 	noReuse error   // why this connection is not to be reused
 	resends int     // to other pipelined connections
@@ -91,7 +93,7 @@ func (x *exchange) over() {
 		return
 	}
 	x.answer.x = nil
-	*x = exchange{small: x.small}
+	*x = exchange{small: x.small, spare: cmp.Or(x.ticket, x.spare)}
 	exchanges.Put(x)
 }
 

@@ -57,7 +57,7 @@ func (x *exchange) mayPipeline() bool {
 // pipelined after all, alone is set, and c is a connection to use if there is
 // one.
 func (x *exchange) runPiped(key dial.Route) (c *conn, alone bool, err error) {
-	x.lent = true
+	x.lent = true // until it has left in peace
 	x.takeBuffer()
 	head, err := h1.AppendRequestHead(x.small[:0], &h1.RequestHead{
 		Method: x.req.Method, URL: x.req.URL, Header: x.req.Header, Length: h1.NoBody,
@@ -70,7 +70,7 @@ func (x *exchange) runPiped(key dial.Route) (c *conn, alone bool, err error) {
 		x.clock.Begin = time.Now()
 	}
 	x.scan.Limits = x.engine.limits
-	x.ticket = &ticket{x: x, lane: x.engine.lanes.of(x.engine, key), method: x.req.Method, head: head}
+	x.takeTicket(x.engine.lanes.of(x.engine, key), head)
 	x.reg = engine.OnAbort(x.ctx, x)
 	for {
 		if c, alone, err = x.queueUp(); err == nil && (c != nil || !alone) {
@@ -226,15 +226,15 @@ func (x *exchange) skim() {
 	}
 }
 
-// leavePipe is release for a shared connection.
+// leavePipe is release for a shared connection. Who leaves it after the whole
+// response is not in line any more, and nobody else knows of the ticket.
 func (x *exchange) leavePipe(why error) {
 	t := x.ticket
-	x.reg.Stop()
-	if t.deadline != nil {
-		t.deadline.Stop()
-	}
-	x.answer.use.Release()
+	whole, stopped := why == nil && x.resends == 0, x.reg.Stop()
+	inTime := t.deadline == nil || t.deadline.Stop()
+	closed := x.answer.use.Release()
 	why = t.pipe.leave(t, why)
+	x.lent = !(whole && stopped && inTime && !closed && t.state.Load() == ticketLeft)
 	if trace := x.req.Trace; trace != nil && trace.PutIdle != nil {
 		trace.PutIdle(why)
 	}

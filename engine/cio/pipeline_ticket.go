@@ -46,6 +46,16 @@ type ticket struct {
 	noted   bool  // the head of its response was looked at
 }
 
+// takeTicket gives x a ticket.
+func (x *exchange) takeTicket(l *lane, head []byte) {
+	t := x.spare
+	if t == nil {
+		t = new(ticket)
+	}
+	*t = ticket{x: x, lane: l, method: x.req.Method, head: head}
+	x.ticket, x.spare = t, nil
+}
+
 // alarm wakes a caller: something may have changed. It may ring without reason.
 type alarm struct {
 	bell  chan struct{}
