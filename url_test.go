@@ -2,6 +2,7 @@ package godwit_test
 
 import (
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +81,7 @@ func TestURLParts(t *testing.T) {
 		"query escaped":        {base + "/?q=grün \"x\"", nil, base + "/?q=gr%C3%BCn%20%22x%22"},
 		"international host":   {"http://bücher.example/", nil, "http://xn--bcher-kva.example/"},
 		"IPv6":                 {"http://[::1]:8080/", nil, "http://[::1]:8080/"},
+		"host that is no text": {"http://h%80/", nil, `error: godwit: GET http://h%80/: build: URL "http://h%80/": host "h\x80" is not UTF-8`},
 		"space around":         {"  " + base + "/ ", nil, base + "/"},
 		"empty-valued key":     {base + "/?flag", nil, base + "/?flag"},
 	} {
@@ -104,6 +106,33 @@ func TestURLDefaults(t *testing.T) {
 	}
 	if got := sentURL(t, "https://h/{tenant}", c, godwit.PathParam("tenant", "own")); got != "https://h/own?key=k&page=1" {
 		t.Errorf("own path parameter: %s", got)
+	}
+}
+
+// FuzzPlainURL: what is read without url.Parse is what url.Parse makes of it.
+func FuzzPlainURL(f *testing.F) {
+	for _, s := range []string{
+		"http://h", "https://h/", "http://h:80/a/b.c", "http://h/?q", "http://h/?", "http://h/??", "http://h?q=1", "http://h/a?q=1&r=a+b%20c#f",
+		"http://h:/", "http://h:a/", "http://h:80a/", "http://:80/", "http:///x", "http://H-1.example.ORG/~u/_x", "http://h//a//b", "http://h/a:b", "http://h/;p",
+		"HTTP://h/", "ftp://h/", "http://u@h/", "http://[::1]/", "http://h/%41", "http://h/a b", " http://h/", "http://h/#", "http:/h", "http://h/?a?b/c:d", "http://h/?'|^`\\",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		if strings.ContainsAny(raw, "{}<>\" \t%") || strings.ContainsFunc(raw, func(r rune) bool { return r >= 0x7f }) {
+			return // may be changed
+		}
+		want, _ := url.Parse(raw) // nil if it refuses it
+		if got := godwit.NewRequest("GET", raw).URL; !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %#v, want %#v", raw, got, want)
+		}
+	})
+}
+
+func BenchmarkNewRequest(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		godwit.NewRequest("GET", "http://127.0.0.1:8080/path/to/it?q=1")
 	}
 }
 
