@@ -110,14 +110,19 @@ func unmarshal(codec Codec, data []byte, v any) (err error) {
 // handles reports whether a codec is for mt, by its name or by a structured
 // suffix (RFC 6839).
 func handles(codec Codec, mt header.MediaType) bool {
-	essence, suffix := mt.Essence(), mt.Suffix()
-	for _, t := range codec.MediaTypes() {
-		t = strings.ToLower(t)
-		if t == essence || suffix != "" && t == "application/"+suffix {
-			return true
-		}
+	if _, ok := codec.(JSON); ok { // without the slice
+		return isType(mt, "application/json")
 	}
-	return false
+	return slices.ContainsFunc(codec.MediaTypes(), func(t string) bool { return isType(mt, t) })
+}
+
+func isType(mt header.MediaType, t string) bool {
+	typ, subtype, _ := strings.Cut(t, "/")
+	if header.EqualFold(typ, mt.Type) && header.EqualFold(subtype, mt.Subtype) {
+		return true
+	}
+	suffix := mt.Suffix()
+	return suffix != "" && header.EqualFold(typ, "application") && header.EqualFold(subtype, suffix)
 }
 
 // acceptOfCodecs is the Accept field of a typed call: what the codecs read, and
