@@ -238,7 +238,8 @@ func (b *builtins) decodeByCodec(ctx context.Context, d *Decoding, next DecodeHa
 		return true, errNoContent
 	}
 	var codec Codec
-	if mt, ok := header.ParseMediaType(d.Response.Header.Get("Content-Type")); ok {
+	mt, ok := d.Response.ContentType()
+	if ok {
 		codec = client.codecFor(mt)
 	}
 	if codec == nil && d.Response.request != nil && b.anyType.For(d.Response.request) {
@@ -250,7 +251,7 @@ func (b *builtins) decodeByCodec(ctx context.Context, d *Decoding, next DecodeHa
 		}
 		return next(ctx, d)
 	}
-	data, err := utf8Of(d)
+	data, err := utf8Of(d, mt.Charset())
 	if err != nil {
 		return true, err
 	}
@@ -287,10 +288,9 @@ func decodeText(d *Decoding) (bool, error) {
 	return false, nil
 }
 
-// utf8Of converts text for a codec to UTF-8 if its Content-Type or its byte
-// order mark says that it is something else.
-func utf8Of(d *Decoding) ([]byte, error) {
-	label := d.Response.Charset()
+// utf8Of converts text for a codec to UTF-8 if the charset of its Content-Type,
+// or its byte order mark, says that it is something else.
+func utf8Of(d *Decoding, label string) ([]byte, error) {
 	switch {
 	case bytes.HasPrefix(d.Data, bomUTF8):
 		return d.Data[3:], nil
