@@ -197,6 +197,9 @@ type undated struct{ context.Context }
 
 func (undated) Deadline() (time.Time, bool) { return time.Time{}, false }
 
+// AfterFunc lets package context hang others on it without a goroutine.
+func (u undated) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(u.Context, f) }
+
 var noTrace = &engine.Trace{}
 
 // job is one call of Connect.

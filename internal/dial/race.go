@@ -49,16 +49,37 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // attempt runs one race within limit; 0 = no limit of its own.
 func (j *job) attempt(ctx context.Context, network string, p *places, limit time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	if limit > 0 {
+		limited, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
 		timer := time.AfterFunc(limit, func() {
 			cancel(&engine.TimeoutError{Kind: engine.KindConnect, Limit: limit})
 		})
 		defer timer.Stop()
+		ctx = limited
+	}
+	if len(p.known) == 1 && p.late == nil && j.Dial == nil && j.Control == nil {
+		return j.alone(ctx, network, p.known[0])
 	}
 	r := &race{job: j, network: network, places: p, results: make(chan result), over: make(chan struct{})}
 	return r.run(ctx)
+}
+
+// alone connects to the only address there is, without a goroutine for it: package
+// net, unlike what callers bring, returns when ctx ends.
+func (j *job) alone(ctx context.Context, network, address string) (net.Conn, error) {
+	if j.trace.ConnectStart != nil {
+		j.trace.ConnectStart(network, address)
+	}
+	conn, err := j.socket(ctx, network, address)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	j.open = conn
+	if j.trace.ConnectDone != nil {
+		j.trace.ConnectDone(network, address, err)
+	}
+	return conn, err
 }
 
 // race is one round of connecting to several addresses: each gets a head start

@@ -337,12 +337,23 @@ func TestPanics(t *testing.T) {
 	}
 }
 
+// TestGo: a goroutine looks up, and one connects to each address unless there is but
+// one.
 func TestGo(t *testing.T) {
+	for _, tc := range []struct {
+		addresses string
+		want      int
+	}{{"127.0.0.1", 1}, {"127.0.0.1 127.0.0.2", 2}} {
+		t.Run(tc.addresses, func(t *testing.T) { testGo(t, tc.addresses, tc.want) })
+	}
+}
+
+func testGo(t *testing.T, addresses string, want int) {
 	l := serve(t, listen(t, "tcp", "127.0.0.1:0"), echo)
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	var mu sync.Mutex
 	started := 0
-	d := &dial.Dialer{Proxy: engine.NoProxy, Resolve: addrs("127.0.0.1"), Go: func(f func()) {
+	d := &dial.Dialer{Proxy: engine.NoProxy, Resolve: addrs(addresses), Go: func(f func()) {
 		mu.Lock()
 		defer mu.Unlock()
 		started++
@@ -351,7 +362,7 @@ func TestGo(t *testing.T) {
 	pong(t, connect(t, d, "http://a.example:"+port))
 	mu.Lock()
 	defer mu.Unlock()
-	if started != 2 {
-		t.Errorf("%d goroutines started by Go, want 2: lookup and connect", started)
+	if started != want {
+		t.Errorf("%d goroutines started by Go, want %d", started, want)
 	}
 }
