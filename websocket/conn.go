@@ -255,8 +255,8 @@ func (c *Conn) Ping(ctx context.Context) error {
 // server's, up to CloseTimeout, dropping messages that still come; then it closes
 // the connection. StatusNoStatus sends a frame without a code. The reason is at
 // most 123 bytes. It returns nil if the server said farewell, too, and the
-// connection is closed in any case, unless code or reason cannot be sent. Closing
-// what is closed already is no error.
+// connection is closed in any case, unless code or reason cannot be sent. If it was
+// lost before, the error tells why. Closing what is closed already is no error.
 func (c *Conn) Close(code StatusCode, reason string) error {
 	if err := checkClose(code, reason); err != nil {
 		return err
@@ -303,7 +303,9 @@ func open(ctx context.Context, client *godwit.Client, rawURL string, opts []Opti
 		l.subprotocol, l.extensions = m.Subprotocol(), m.Extensions()
 	} else { // copies, as the header is one piece of memory
 		l.subprotocol = strings.Clone(resp.Header.Get(protocolField))
-		l.extensions = strings.Clone(resp.Header.Joined(extensionsField))
+		if w.(*link).deflate != nil { // what answers no offer may be a list of nothing
+			l.extensions = strings.Clone(resp.Header.Joined(extensionsField))
+		}
 	}
 	snapshot := resp.Call().Attributes().Snapshot()
 	return l, &snapshot, nil

@@ -182,6 +182,26 @@ func TestMessageConn(t *testing.T) {
 	})
 }
 
+// TestMessageConnLost: what has ended by itself can still be closed, and then says so.
+func TestMessageConnLost(t *testing.T) {
+	b := &browser{messages: make(chan websocket.Message), closed: make(chan struct{})}
+	close(b.messages)
+	onScripted(t, scripted{answer: func(*engine.Request) *engine.Response {
+		return &engine.Response{Status: 101, Proto: "HTTP/1.1", Upgraded: b}
+	}}, func(c *godwit.Client) {
+		conn, err := websocket.Dial(t.Context(), c, "ws://h.test/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, closed := range []bool{false, true} {
+			if _, err := conn.Read(t.Context()); websocket.CloseStatus(err) != 1000 || errors.Is(err, net.ErrClosed) != closed {
+				t.Errorf("%v", err)
+			}
+			conn.CloseNow()
+		}
+	})
+}
+
 // TestThroughAProxy: the handshake of wss goes by CONNECT.
 func TestThroughAProxy(t *testing.T) {
 	origin := httptest.NewTLSServer(server(t, agreeing(), echo))

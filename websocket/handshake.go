@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/godwit-go/godwit"
@@ -41,7 +42,8 @@ func newRequest(rawURL string, opts []Option) (*godwit.Request, error) {
 	crand.Read(random[:])
 	req := godwit.NewRequest("GET", target, godwit.Upgrade("websocket"),
 		godwit.Header(versionField, "13"), godwit.Header(keyField, ws.Key(random)))
-	req.With(opts...).With(godwit.DropBody(false)) // that of a refusal tells why
+	// A refusal's status and body tell why, and agree judges it.
+	req.With(opts...).With(godwit.DropBody(false), godwit.ExpectSuccess(false))
 	if err := req.Err(); err != nil {
 		return nil, err
 	}
@@ -63,6 +65,9 @@ func httpURL(raw string) (string, error) {
 	}
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok {
+		if scheme, _, _ := strings.Cut(strings.ToLower(raw), ":"); scheme == "ws" || scheme == "wss" {
+			return "", fmt.Errorf("websocket: the URL begins with %q and no //; write %[1]s//host/path", scheme+":")
+		}
 		return raw, nil
 	}
 	switch strings.ToLower(scheme) {
@@ -101,8 +106,7 @@ func connect(ctx context.Context, client *godwit.Client, rawURL string, opts []O
 	}
 	call, stop := ctx, func() bool { return true }
 	if ctx.Done() != nil {
-		detached, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-		call, stop = detached, context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+		call, stop = untilStopped(ctx)
 	}
 	var deadline time.Time
 	req.With(godwit.On(func(ctx context.Context, _ godwit.Sending) { deadline, _ = ctx.Deadline() }))
@@ -116,7 +120,7 @@ func connect(ctx context.Context, client *godwit.Client, rawURL string, opts []O
 	if bad := badKey.Or(&attributes, nil); err == nil && bad != nil {
 		err = &argumentError{bad}
 	}
-	if !stop() {
+	if !stop() && err == nil { // else what the server said is worth more
 		err = context.Cause(ctx)
 	}
 	var w wire
@@ -128,6 +132,32 @@ func connect(ctx context.Context, client *godwit.Client, rawURL string, opts []O
 		return nil, nil, err
 	}
 	return w, resp, nil
+}
+
+// handshaking is a context that ends with another one until that is stopped, and has
+// its deadline until then: plugins do not wait for what comes too late.
+type handshaking struct {
+	context.Context
+	until   context.Context
+	stopped atomic.Bool
+}
+
+// untilStopped returns one, and what stops it: false if ctx has ended it already.
+func untilStopped(ctx context.Context) (context.Context, func() bool) {
+	detached, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	h := &handshaking{Context: detached, until: ctx}
+	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	return h, func() bool {
+		h.stopped.Store(true)
+		return stop()
+	}
+}
+
+func (h *handshaking) Deadline() (time.Time, bool) {
+	if h.stopped.Load() {
+		return time.Time{}, false
+	}
+	return h.until.Deadline()
 }
 
 // notSwitched makes a HandshakeError of what engines say to a 101 that does not

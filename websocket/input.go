@@ -236,7 +236,7 @@ func (l *link) control(ctx context.Context, h ws.Header) error {
 	in.r += int32(h.Length)
 	switch h.Opcode {
 	case ws.Ping:
-		return l.answer(payload)
+		return l.answer(ctx, payload)
 	case ws.Pong:
 		l.answered(payload)
 		return nil

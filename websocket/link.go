@@ -18,8 +18,8 @@ import (
 
 // link is one WebSocket connection over a stream of bytes.
 //
-// No goroutine belongs to it: who reads answers pings and sees the close frame,
-// who writes sends what is left to be said, keep-alive runs on a timer. Its
+// No goroutine belongs to it but for the time that a pong takes to be sent: who
+// reads sees pings and the close frame, keep-alive runs on a timer. Its
 // buffers are taken when bytes move and given back before anybody waits without
 // reading. Order of the locks: read before frame, message before frame, mu last.
 type link struct {
@@ -82,6 +82,22 @@ type farewellError struct{ answer *CloseError }
 func (*farewellError) Error() string     { return errClosed.Error() }
 func (e *farewellError) Unwrap() []error { return []error{errClosed, e.answer} }
 
+// lateCloseError is what a connection gives that we closed after it had ended.
+type lateCloseError struct{ before error }
+
+func (e *lateCloseError) Error() string {
+	return errClosed.Error() + ", after it had ended: " + e.before.Error()
+}
+func (e *lateCloseError) Unwrap() []error { return []error{errClosed, e.before} }
+
+// closedHere is the error of a connection that has ended with err and that we close.
+func closedHere(err error) error {
+	if errors.Is(err, errClosed) {
+		return err
+	}
+	return &lateCloseError{err}
+}
+
 // failure returns the error of a connection that has ended, nil of one that
 // lives.
 func (l *link) failure() error {
@@ -94,13 +110,15 @@ func (l *link) failure() error {
 }
 
 // fail ends the connection with err unless it has ended, and returns the error
-// that it ended with.
+// that it ended with. That we closed it is noted in any case.
 func (l *link) fail(err error) error {
 	l.mu.Lock()
-	if l.err != nil {
-		err = l.err
+	if before := l.err; before != nil {
+		if err == errClosed {
+			l.err = closedHere(before)
+		}
 		l.mu.Unlock()
-		return err
+		return before
 	}
 	l.err = err
 	l.dead.Store(true)

@@ -43,10 +43,12 @@ func (l *messageLink) failure() error {
 
 func (l *messageLink) fail(err error) error {
 	l.mu.Lock()
-	if l.err != nil {
-		err = l.err
+	if before := l.err; before != nil {
+		if err == errClosed {
+			l.err = closedHere(before)
+		}
 		l.mu.Unlock()
-		return err
+		return before
 	}
 	l.err = err
 	l.mu.Unlock()

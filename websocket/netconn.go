@@ -17,12 +17,16 @@ import (
 // in memory, and here nothing is.
 //
 // A close by the server with StatusNormalClosure or StatusGoingAway is io.EOF;
-// Close sends StatusNormalClosure, and what follows is net.ErrClosed. Deadlines work as those of any net.Conn, but
-// for writes and in compressed messages of one frame: there one that passes in the
-// middle of a frame ends the connection. When ctx ends, all operations fail.
+// Close sends StatusNormalClosure, and what follows is net.ErrClosed; it ends a Read
+// that waits at once, and waits for the server, and a Write, up to CloseTimeout. A
+// message of the other type closes the connection with StatusUnsupportedData.
+// Deadlines work as those of any net.Conn, but for writes and in compressed messages
+// of one frame: there one that passes in the middle of a frame ends the connection.
+// When ctx ends, all operations fail.
 //
 // The Conn must not be read beside it. With WithReconnect what is read is what
-// comes, over all connections.
+// comes, over all connections; one that is lost inside a message is an error of one
+// Read, and the rest of that message is lost.
 func (c *Conn) NetConn(ctx context.Context, kind MessageType) net.Conn {
 	n := &netConn{conn: c, kind: kind}
 	n.read.begin(ctx)
@@ -49,20 +53,27 @@ func (n *netConn) Read(p []byte) (int, error) {
 		if n.closed.Load() {
 			return 0, net.ErrClosed
 		}
+		if len(p) == 0 {
+			return 0, nil
+		}
 		if n.now == nil {
 			if err := n.next(ctx); err != nil {
 				return 0, explainRead(err)
 			}
 		}
-		if m, ok := n.now.(*messageReader); ok {
+		m, streamed := n.now.(*messageReader)
+		if streamed {
 			m.ctx, m.keeps = ctx, true
 		}
 		got, err := n.now.Read(p)
+		if err != nil && (!streamed || m.err != nil || m.link.dead.Load()) {
+			n.now = nil // no more comes of this message, here or on another connection
+		}
 		if err == io.EOF {
-			n.now, err = nil, nil
 			if got == 0 {
 				continue
 			}
+			err = nil
 		}
 		return got, explainRead(err)
 	}
@@ -78,6 +89,7 @@ func (n *netConn) next(ctx context.Context) error {
 		return err
 	}
 	if kind != n.kind {
+		defer context.AfterFunc(ctx, func() { n.conn.CloseNow() })()
 		n.conn.Close(StatusUnsupportedData, "unexpected "+kind.String()+" message")
 		return errors.New("websocket: a " + kind.String() + " message came where " + n.kind.String() + " is read")
 	}
@@ -121,7 +133,7 @@ func (n *netConn) Write(p []byte) (int, error) {
 // Close closes the connection with StatusNormalClosure.
 func (n *netConn) Close() error {
 	n.closed.Store(true)
-	defer n.read.end()
+	n.read.end() // who waits is not to wait for the server's farewell
 	defer n.write.end()
 	return n.conn.Close(StatusNormalClosure, "")
 }

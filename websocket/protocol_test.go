@@ -15,6 +15,7 @@ import (
 	"github.com/godwit-go/godwit/engine/cio"
 	"github.com/godwit-go/godwit/engine/mock"
 	"github.com/godwit-go/godwit/internal/ws"
+	"github.com/godwit-go/godwit/plugins/retry"
 	"github.com/godwit-go/godwit/websocket"
 )
 
@@ -133,6 +134,9 @@ func TestHandshake(t *testing.T) {
 		}},
 		{name: "sub-protocol", answer: agreeing(protocols, "b"), opts: []websocket.Option{websocket.Subprotocol("a", "b")}},
 		{name: "refused", answer: func(*http.Request) (int, http.Header) { return 403, http.Header{} }, fails: "403"},
+		{name: "refused, where success is expected", answer: func(*http.Request) (int, http.Header) { return 403, http.Header{} },
+			opts: []websocket.Option{godwit.ExpectSuccess(true)}, fails: "403"},
+		{name: "extensions of no name", answer: agreeing("Sec-WebSocket-Extensions", ",")},
 		{name: "another protocol", answer: func(*http.Request) (int, http.Header) { return 426, http.Header{"Upgrade": {"h2c"}} }, fails: "h2c"},
 		{name: "an ordinary page", answer: func(*http.Request) (int, http.Header) { return 200, http.Header{} }, fails: "200"},
 		{name: "wrong key", answer: change(key, "AAAA"), fails: key},
@@ -149,6 +153,9 @@ func TestHandshake(t *testing.T) {
 				if row.fails == "" {
 					if err != nil {
 						s.t.Fatal(err)
+					}
+					if x := c.Extensions(); x != "" {
+						s.t.Errorf("extensions %q", x)
 					}
 					c.CloseNow()
 					return
@@ -191,6 +198,8 @@ func TestBadArguments(t *testing.T) {
 	}{
 		"scheme":        {"ftp://h/", nil, "ftp"},
 		"fragment":      {"ws://h/#x", nil, "fragment"},
+		"one slash":     {"ws:/h/", nil, "write ws://host/path"},
+		"no slash":      {"WSS:u:secret@h", nil, "write wss://host/path"},
 		"limit":         {"ws://h/", websocket.ReadLimit(-1), "ReadLimit"},
 		"keep-alive":    {"ws://h/", websocket.KeepAlive(0, 1), "KeepAlive"},
 		"close":         {"ws://h/", websocket.CloseTimeout(0), "CloseTimeout"},
@@ -262,6 +271,31 @@ func TestDialContext(t *testing.T) {
 		defer cancel()
 		if _, err := websocket.Dial(ctx, s.client, s.url); !errors.Is(err, context.DeadlineExceeded) {
 			s.t.Errorf("error %v", err)
+		}
+	})
+}
+
+// TestDialDeadline: plugins see the deadline of the handshake, and do not wait for
+// what comes after it; the connection has none.
+func TestDialDeadline(t *testing.T) {
+	bubble(t, inTurn(refusing(503, "Retry-After", "5"), agreeing()), (*peer).rest, func(t *testing.T, s *scene) {
+		var call context.Context
+		c := s.client.With(godwit.Install(retry.New(retry.Config{})), godwit.On(func(ctx context.Context, _ godwit.Sending) { call = ctx }))
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		_, err := websocket.Dial(ctx, c, s.url)
+		if e, ok := errors.AsType[*websocket.HandshakeError](err); !ok || e.Response.Status != 503 || time.Since(began) != 0 {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		conn, err := websocket.Dial(ctx, c, s.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.CloseNow()
+		if at, ok := call.Deadline(); ok {
+			t.Errorf("the deadline is still %v", at)
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -312,6 +313,9 @@ func TestNetConnEnds(t *testing.T) {
 			if n != 2 || !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("%d bytes, %v", n, err)
 			}
+			if n, err := nc.Read(got[2:]); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("after it %d bytes, %v", n, err)
+			}
 			close(more)
 			nc.SetReadDeadline(time.Time{})
 			if _, err := io.ReadFull(nc, got[2:]); err != nil || string(got) != "abcde" {
@@ -319,9 +323,92 @@ func TestNetConnEnds(t *testing.T) {
 			}
 		})
 	})
+	t.Run("lost in a message", func(t *testing.T) {
+		var dials atomic.Int32
+		bubble(t, agreeing(), func(p *peer) {
+			if dials.Add(1) == 1 {
+				p.raw("\x82\x05ab")
+				return
+			}
+			p.send(ws.Binary, "again")
+			p.rest()
+		}, func(t *testing.T, s *scene) {
+			nc, got := s.dial(websocket.WithReconnect(websocket.Reconnect{})).NetConn(t.Context(), websocket.Binary), make([]byte, 5)
+			if n, err := io.ReadFull(nc, got); n != 2 || err == nil {
+				t.Errorf("%d bytes, %v", n, err)
+			}
+			if _, err := io.ReadFull(nc, got); err != nil || string(got) != "again" {
+				t.Errorf("%q, %v", got, err)
+			}
+		})
+	})
 }
 
-// TestStalledRefusal: the body of a refusal has the call's time, not more.
+// TestNetConnSilent: a server that says no farewell holds up Close alone.
+func TestNetConnSilent(t *testing.T) {
+	const limit = 3 * time.Second
+	silent := func(t *testing.T, script func(*peer), f func(nc net.Conn), opts ...websocket.Option) {
+		bubble(t, deflating, func(p *peer) { script(p); p.rest() }, func(t *testing.T, s *scene) {
+			f(s.dial(append(opts, websocket.CloseTimeout(limit))...).NetConn(t.Context(), websocket.Binary))
+		})
+	}
+	t.Run("the other type", func(t *testing.T) {
+		silent(t, func(p *peer) { p.send(ws.Text, "x") }, func(nc net.Conn) {
+			began := time.Now()
+			nc.SetReadDeadline(began.Add(time.Second))
+			if _, err := nc.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "text message") || time.Since(began) != time.Second {
+				t.Errorf("%v after %v", err, time.Since(began))
+			}
+		})
+	})
+	for name, row := range map[string]struct {
+		script func(*peer)
+		opts   []websocket.Option
+	}{
+		"Close":                       {func(*peer) {}, nil},
+		"Close in a frame":            {func(p *peer) { p.raw("\x82\x05ab") }, nil},
+		"Close in a compressed frame": {func(p *peer) { p.raw("\xc2\x05") }, []websocket.Option{websocket.Compress(websocket.Compression{})}},
+		"Close, and a farewell in time": {func(p *peer) {
+			if code, _, _ := ws.ParseClose(p.want(ws.Close)); code != 1000 {
+				p.t.Errorf("the server was told %d", code)
+			}
+			p.close(1000, "")
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			silent(t, row.script, func(nc net.Conn) {
+				began, end := time.Now(), make(chan error)
+				go func() {
+					_, err := io.ReadFull(nc, make([]byte, 9))
+					if time.Since(began) != time.Minute {
+						t.Errorf("the Read ended after %v", time.Since(began))
+					}
+					end <- err
+				}()
+				<-time.After(time.Minute)
+				closed := make(chan error, 1)
+				go func() { closed <- nc.Close() }()
+				if err := <-end; err != net.ErrClosed && err != io.ErrUnexpectedEOF {
+					t.Errorf("Read: %v", err)
+				}
+				err, took := <-closed, time.Since(began)-time.Minute
+				if bid := strings.Contains(name, "in time"); bid != (err == nil) || !bid && (!errors.Is(err, context.DeadlineExceeded) || took != limit) {
+					t.Errorf("Close: %v after %v", err, took)
+				}
+			}, row.opts...)
+		})
+	}
+	t.Run("nothing to read into", func(t *testing.T) {
+		silent(t, func(*peer) {}, func(nc net.Conn) {
+			if n, err := nc.Read(nil); n != 0 || err != nil {
+				t.Errorf("%d, %v", n, err)
+			}
+		})
+	})
+}
+
+// TestStalledRefusal: the body of a refusal has the call's time, not more, and what
+// is known of the refusal is the error in any case.
 func TestStalledRefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stalled := mock.Func(func(context.Context, *mock.Request) (*mock.Response, error) {
@@ -333,12 +420,19 @@ func TestStalledRefusal(t *testing.T) {
 		c := godwit.New(godwit.WithEngine(mock.Config{Handlers: []mock.Handler{mock.Always(stalled)}}))
 		defer c.Join(context.WithoutCancel(t.Context()))
 		defer c.Close()
-		for limit, opts := range map[time.Duration][]websocket.Option{
-			500 * time.Millisecond: {godwit.Timeout(500 * time.Millisecond)},
-			5 * time.Second:        nil,
+		short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		for _, row := range []struct {
+			limit time.Duration
+			ctx   context.Context
+			opts  []websocket.Option
+		}{
+			{300 * time.Millisecond, short, nil},
+			{500 * time.Millisecond, t.Context(), []websocket.Option{godwit.Timeout(500 * time.Millisecond)}},
+			{5 * time.Second, t.Context(), nil},
 		} {
-			began := time.Now()
-			_, err := websocket.Dial(t.Context(), c, "ws://mock.test/", opts...)
+			began, limit := time.Now(), row.limit
+			_, err := websocket.Dial(row.ctx, c, "ws://mock.test/", row.opts...)
 			if _, ok := errors.AsType[*websocket.HandshakeError](err); !ok || time.Since(began) != limit {
 				t.Errorf("%v after %v, want %v", err, time.Since(began), limit)
 			}

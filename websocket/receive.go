@@ -260,8 +260,7 @@ func (r *messageReader) Read(p []byte) (int, error) {
 	}
 	l := r.link
 	if err := l.begin(r.ctx); err != nil {
-		r.err = err
-		return 0, err
+		return 0, err // not kept: that of a NetConn's deadline passes
 	}
 	defer l.end(r.ctx)
 	if l.in.number != r.number {
@@ -276,7 +275,7 @@ func (r *messageReader) Read(p []byte) (int, error) {
 	n, err := l.some(r.ctx, p)
 	if err != nil && err != io.EOF && !l.dead.Load() {
 		alive := l.in.left == 0 || r.keeps
-		if alive && l.in.compressed {
+		if alive && l.in.compressed && err != errClosed { // after NetConn's Close nobody reads on
 			alive = l.in.inflate.rewind()
 		}
 		switch {

@@ -93,7 +93,7 @@ func (c *Conn) restore(ctx context.Context, at *live, err error) error {
 	case c.now.Load() != at:
 		return nil
 	case isClosed(r.over):
-		return err
+		return closedHere(at.failure())
 	case r.lost != at:
 		r.lose(at, at.failure())
 	}
@@ -114,12 +114,18 @@ func (c *Conn) restore(ctx context.Context, at *live, err error) error {
 func (c *Conn) replace(lost, next *live) error {
 	c.now.Store(next)
 	lost.giveUp()
-	if isClosed(c.again.over) { // by who may not have seen next
-		next.fail(errClosed)
-		next.giveUp()
-		return errClosed
+	var end error // by who may not have seen next, nor the attempt
+	switch {
+	case isClosed(c.again.over):
+		end = errClosed
+	case lost.registered().Err() == context.Canceled:
+		end = errCancelled
+	default:
+		return nil
 	}
-	return nil
+	next.fail(end)
+	next.giveUp()
+	return end
 }
 
 // healthy is how long a connection must stand at least to count as a success

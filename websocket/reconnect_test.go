@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -131,7 +132,8 @@ func TestRetryAfter(t *testing.T) {
 					p.rest()
 				}
 			}, func(t *testing.T, s *scene) {
-				c, began := s.dial(websocket.WithReconnect(websocket.Reconnect{Min: time.Second})), time.Now()
+				// A client that takes refusals for errors of its own changes nothing.
+				c, began := s.dial(websocket.WithReconnect(websocket.Reconnect{Min: time.Second}), godwit.ExpectSuccess(true)), time.Now()
 				if m, err := c.Read(t.Context()); err != nil || m.String() != "again" || time.Since(began) < 100*time.Second {
 					t.Errorf("%q, %v after %v", m.Data, err, time.Since(began))
 				}
@@ -185,6 +187,69 @@ func TestReconnectEnds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestCancelInAttempt: Client.Cancel ends a Conn that is lost, though an attempt has
+// begun that the client does not know of yet.
+func TestCancelInAttempt(t *testing.T) {
+	for range 50 { // as what notices the end of the lost one runs beside the attempt
+		var conns atomic.Int32
+		bubble(t, agreeing(), func(p *peer) {
+			if conns.Add(1) > 1 {
+				p.send(ws.Text, "revived")
+				p.rest()
+			}
+		}, func(t *testing.T, s *scene) {
+			c := s.dial(websocket.WithReconnect(websocket.Reconnect{Min: time.Hour}))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if _, err := c.Read(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatal(err)
+			}
+			<-time.After(time.Hour) // the next attempt is due
+			m, err := c.Read(asking{t.Context(), sync.OnceFunc(s.client.Cancel)})
+			if !errors.Is(err, context.Canceled) {
+				t.Fatalf("%q, %v", m.Data, err)
+			}
+		})
+	}
+}
+
+// asking is a context that calls a function when somebody asks for a value.
+type asking struct {
+	context.Context
+	asked func()
+}
+
+func (a asking) Value(key any) any {
+	a.asked()
+	return a.Context.Value(key)
+}
+
+// waiting is a context that calls a function when somebody is about to wait for it.
+type waiting struct {
+	context.Context
+	waits func()
+}
+
+func (w waiting) Done() <-chan struct{} {
+	w.waits()
+	return w.Context.Done()
+}
+
+// TestCloseWhenLost: who meets a lost connection while it is closed is told so.
+func TestCloseWhenLost(t *testing.T) {
+	bubble(t, agreeing(), leaving, func(t *testing.T, s *scene) {
+		c := s.dial(websocket.WithReconnect(websocket.Reconnect{Min: time.Hour}))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := c.Read(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(waiting{t.Context(), func() { c.CloseNow() }}); !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+	})
 }
 
 // TestCancelWhileReading: Client.Cancel is no loss of a connection.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 	"unicode/utf8"
 
@@ -140,13 +141,30 @@ func (l *link) push(p []byte, op ws.Opcode, sent int) error {
 	return nil
 }
 
-// unlockFrame lets others write. A pong that came due meanwhile goes first; the
-// loop is for one that comes between the look and the unlocking.
+// unlockFrame lets others write. A pong that came due meanwhile goes first, and is
+// not waited for by who has written what it wanted to.
 func (l *link) unlockFrame() {
+	if l.pongDue.Load() {
+		go l.sendPongs()
+		return
+	}
+	l.frame.unlock()
+	if l.pongDue.Load() && l.frame.tryLock() {
+		go l.sendPongs()
+	}
+}
+
+// sendPongs sends the pong that is due, and unlocks frame; the loop is for one that
+// comes between the look and the unlocking.
+func (l *link) sendPongs() {
 	for {
 		if pong := l.takePong(); pong != nil && !l.closeSent.Load() && !l.mute.Load() {
 			setWriteDeadline(l.stream, time.Now().Add(controlTime))
-			if err := l.writeControl(ws.Pong, pong); err != nil {
+			err := l.writeControl(ws.Pong, pong)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				err = fmt.Errorf("the server pings and takes nothing that is sent: no pong within %v: %w", controlTime, err)
+			}
+			if err != nil {
 				l.lostWriting(err)
 			}
 			setWriteDeadline(l.stream, time.Time{})
@@ -166,16 +184,28 @@ func (l *link) writeControl(op ws.Opcode, payload []byte) error {
 
 // answer sends the pong to a ping, or leaves it to who is writing now: a reader
 // never waits for a writer, who may wait for the peer, who may wait for the
-// reader. Of several pings the last is answered (RFC 6455 §5.5.3).
-func (l *link) answer(payload []byte) error {
+// reader. Of several pings the last is answered (RFC 6455 §5.5.3). If ctx ends
+// before the peer takes the pong, it goes on its way without the reader: what was
+// sent of it cannot be taken back.
+func (l *link) answer(ctx context.Context, payload []byte) error {
 	l.mu.Lock()
 	l.controls().pong = append(make([]byte, 0, len(payload)), payload...)
 	l.mu.Unlock()
 	l.pongDue.Store(true)
-	if l.frame.tryLock() {
-		l.unlockFrame()
+	if !l.frame.tryLock() {
+		return l.failure()
 	}
-	return l.failure()
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		l.sendPongs()
+	}()
+	select {
+	case <-sent:
+		return l.failure()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // compresses reports whether a message of n bytes is sent compressed.

@@ -214,7 +214,9 @@ func TestDeafPeer(t *testing.T) {
 		wire string
 		is   func(error) bool
 	}{
-		"pong": {"\x89\x00", func(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }},
+		"pong": {"\x89\x00", func(err error) bool {
+			return errors.Is(err, os.ErrDeadlineExceeded) && strings.Contains(err.Error(), "takes nothing")
+		}},
 		"close frame, by a broken rule": {"\x83\x00", func(err error) bool {
 			_, ok := errors.AsType[*godwit.ProtocolError](err)
 			return ok
@@ -237,6 +239,53 @@ func TestDeafPeer(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSlowPong: who reads or writes does not wait for a peer that takes no pong, and
+// the connection goes on once it does.
+func TestSlowPong(t *testing.T) {
+	const slow = time.Second
+	t.Run("Read", func(t *testing.T) {
+		piped(t, nil, func(p *peer) {
+			p.send(ws.Ping, "1")
+			<-time.After(slow)
+			if got := p.want(ws.Pong); string(got) != "1" {
+				p.t.Errorf("pong %q", got)
+			}
+			p.send(ws.Text, "x")
+			p.rest()
+		}, func(t *testing.T, s *scene) {
+			c, began := s.dial(), time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), slow/5)
+			defer cancel()
+			if _, err := c.Read(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != slow/5 {
+				t.Errorf("%v after %v", err, time.Since(began))
+			}
+			if m, err := c.Read(t.Context()); err != nil || m.String() != "x" {
+				t.Errorf("%q, %v", m.Data, err)
+			}
+		})
+	})
+	t.Run("Write", func(t *testing.T) {
+		piped(t, nil, func(p *peer) {
+			<-time.After(slow) // the message is on its way
+			p.send(ws.Ping, "1")
+			p.want(ws.Binary)
+			<-time.After(slow)
+			p.want(ws.Pong)
+			p.want(ws.Text)
+			p.rest()
+		}, func(t *testing.T, s *scene) {
+			c, began := s.dial(), time.Now()
+			go c.Read(t.Context())
+			if err := c.Write(t.Context(), websocket.Binary, make([]byte, 1<<20)); err != nil || time.Since(began) != slow {
+				t.Errorf("%v after %v", err, time.Since(began))
+			}
+			if err := c.Write(t.Context(), websocket.Text, nil); err != nil || time.Since(began) != 2*slow {
+				t.Errorf("%v after %v", err, time.Since(began))
+			}
+		})
+	})
 }
 
 // TestCloseTimeout: the stream is closed when the server does not answer in time.
@@ -275,6 +324,43 @@ func TestClosedHere(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestClosedAfterLoss: what was lost can still be closed, and then says so.
+func TestClosedAfterLoss(t *testing.T) {
+	for name, opts := range map[string][]websocket.Option{
+		"once":         nil,
+		"reconnecting": {websocket.WithReconnect(websocket.Reconnect{Min: time.Hour})},
+	} {
+		for how, end := range map[string]func(*websocket.Conn){
+			"Close":    func(c *websocket.Conn) { c.Close(1000, "") },
+			"CloseNow": func(c *websocket.Conn) { c.CloseNow() },
+		} {
+			t.Run(name+", "+how, func(t *testing.T) {
+				bubble(t, agreeing(), func(p *peer) { p.close(1012, ""); p.frame() }, func(t *testing.T, s *scene) {
+					c := s.dial(opts...)
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+					defer cancel()
+					if _, err := c.Read(ctx); err == nil {
+						t.Error("no error")
+					}
+					end(c)
+					_, err := c.Read(t.Context())
+					for what, err := range map[string]error{"Read": err, "Write": c.Write(t.Context(), websocket.Text, nil)} {
+						if !errors.Is(err, net.ErrClosed) || websocket.CloseStatus(err) != 1012 || websocket.Temporary(err) {
+							t.Errorf("%s: %v", what, err)
+						}
+					}
+					for _, err := range c.Messages(t.Context()) {
+						t.Errorf("Messages: %v", err)
+					}
+					if err := c.Close(1000, ""); err != nil {
+						t.Errorf("Close again: %v", err)
+					}
+				})
+			})
+		}
 	}
 }
 

@@ -51,22 +51,33 @@ func Agree(offered, answer string) (*Deflate, error) {
 	if err != nil {
 		return nil, err
 	}
-	offer := ParseOffer(offered)
+	all := parseOffers(offered)
 	var agreed *Deflate
 	for _, x := range extensions {
 		switch {
 		case !strings.EqualFold(x.name, deflateName) && offers(offered, x.name):
 			return nil, fmt.Errorf("extension %q was offered by hand and agreed, but only %s can be used", x.name, deflateName)
-		case !strings.EqualFold(x.name, deflateName) || offer == nil:
+		case !strings.EqualFold(x.name, deflateName) || len(all) == 0:
 			return nil, fmt.Errorf("extension %q was not offered", x.name)
 		case agreed != nil:
 			return nil, fmt.Errorf("extension %s is answered twice", deflateName)
 		}
-		if agreed, err = offer.accept(x.params); err != nil {
+		for _, o := range all { // the answer is to one of them
+			if agreed, err = o.accept(x.params); err == nil {
+				break
+			}
+		}
+		if err != nil {
 			return nil, fmt.Errorf("extension %s: %w", deflateName, err)
 		}
 	}
 	return agreed, nil
+}
+
+// offer is one that a client made.
+type offer struct {
+	Deflate
+	limitable bool // the client's window, by the server (RFC 7692 §7.1.2.2)
 }
 
 // offers reports whether an offer names the extension.
@@ -76,7 +87,7 @@ func offers(offered, name string) bool {
 }
 
 // accept checks the server's parameters against the offer.
-func (d *Deflate) accept(params []param) (*Deflate, error) {
+func (d *offer) accept(params []param) (*Deflate, error) {
 	agreed := Deflate{ClientNoContextTakeover: d.ClientNoContextTakeover}
 	seen := make(map[string]bool, len(params))
 	for _, p := range params {
@@ -94,7 +105,9 @@ func (d *Deflate) accept(params []param) (*Deflate, error) {
 		case "server_max_window_bits":
 			agreed.ServerMaxWindowBits, err = p.bits(d.ServerMaxWindowBits)
 		case "client_max_window_bits":
-			agreed.ClientMaxWindowBits, err = p.bits(d.ClientMaxWindowBits)
+			if agreed.ClientMaxWindowBits, err = p.bits(d.ClientMaxWindowBits); err == nil && !d.limitable {
+				err = fmt.Errorf("parameter %s was not offered", name)
+			}
 		default:
 			err = fmt.Errorf("unknown parameter %q", p.name)
 		}
@@ -299,18 +312,19 @@ func isToken(c byte) bool {
 	return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
 
-// ParseOffer reads a client's own offer of permessage-deflate back from its
-// Sec-WebSocket-Extensions; nil if there is none.
-func ParseOffer(offer string) *Deflate {
-	extensions, err := parseExtensions(offer)
+// parseOffers reads a client's own offers of permessage-deflate back from its
+// Sec-WebSocket-Extensions, best first.
+func parseOffers(offered string) []*offer {
+	extensions, err := parseExtensions(offered)
 	if err != nil {
 		return nil
 	}
+	var all []*offer
 	for _, x := range extensions {
 		if !strings.EqualFold(x.name, deflateName) {
 			continue
 		}
-		d := new(Deflate)
+		d := new(offer)
 		for _, p := range x.params {
 			switch strings.ToLower(p.name) {
 			case "server_no_context_takeover":
@@ -318,12 +332,13 @@ func ParseOffer(offer string) *Deflate {
 			case "client_no_context_takeover":
 				d.ClientNoContextTakeover = true
 			case "server_max_window_bits":
-				d.ServerMaxWindowBits, _ = strconv.Atoi(p.value)
+				d.ServerMaxWindowBits, _ = p.bits(0)
 			case "client_max_window_bits":
-				d.ClientMaxWindowBits, _ = strconv.Atoi(p.value)
+				d.limitable = true
+				d.ClientMaxWindowBits, _ = p.bits(0)
 			}
 		}
-		return d
+		all = append(all, d)
 	}
-	return nil
+	return all
 }
