@@ -36,9 +36,10 @@ type Call struct {
 	head atomic.Pointer[baseBody] // what this branch received last
 
 	// The mutex of ctx guards what follows.
-	rare  *rare
-	err   error
-	ended bool
+	rare   *rare
+	err    error
+	ended  bool
+	halted bool // the deadline: see callContext.halt
 
 	mode mode
 
@@ -359,7 +360,48 @@ func (c *callContext) keepTime() {
 	c.arm()
 }
 
-// dropDeadline lifts the deadline: the head of a long-lived stream is there.
+// halt stops the deadline: the head of a long-lived stream is there, and may be
+// the one that the caller gets. Deadline still tells of it, for those who think of
+// sending again.
+func (c *callContext) halt() {
+	if !c.timed.Load() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.call.halted = true
+	c.stopTimer()
+}
+
+// resume takes halt back: the response was given up, and the call goes on.
+func (c *callContext) resume() {
+	if !c.timed.Load() || c.over.Load() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.goOn()
+}
+
+// goOn is resume with c.mu held.
+func (c *callContext) goOn() {
+	if c.call.halted {
+		c.call.halted = false
+		c.arm()
+	}
+}
+
+// haltToo halts other if c is halted.
+func (c *callContext) haltToo(other *callContext) {
+	c.mu.Lock()
+	halted := c.call.halted
+	c.mu.Unlock()
+	if halted {
+		other.halt()
+	}
+}
+
+// dropDeadline lifts the deadline for good: the caller gets the stream.
 func (c *callContext) dropDeadline() {
 	if !c.timed.Load() {
 		return
@@ -367,6 +409,10 @@ func (c *callContext) dropDeadline() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deadline = time.Time{}
+	c.stopTimer()
+}
+
+func (c *callContext) stopTimer() {
 	if c.timer != nil {
 		c.timer.Stop()
 		c.timer = nil
@@ -374,7 +420,7 @@ func (c *callContext) dropDeadline() {
 }
 
 func (c *callContext) arm() {
-	if c.deadline.IsZero() || c.timer != nil || c.cause != nil {
+	if c.deadline.IsZero() || c.call.halted || c.timer != nil || c.cause != nil {
 		return
 	}
 	c.timer = time.AfterFunc(time.Until(c.deadline), c.expire)
@@ -382,12 +428,12 @@ func (c *callContext) arm() {
 
 func (c *callContext) expire() {
 	c.mu.Lock()
-	due := !c.deadline.IsZero()
-	err := &engine.TimeoutError{Kind: c.kind, Limit: c.limit}
-	c.mu.Unlock()
-	if due {
-		c.end(err)
+	cause := c.ended()
+	if cause == nil { // halted or moved when the timer had fired
+		c.mu.Unlock()
+		return
 	}
+	c.endAndUnlock(cause)
 }
 
 // end ends the context with cause, once.
@@ -478,7 +524,7 @@ func (c *callContext) ended() error {
 	if c.cause != nil {
 		return c.cause
 	}
-	if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+	if !c.deadline.IsZero() && !c.call.halted && !time.Now().Before(c.deadline) {
 		return &engine.TimeoutError{Kind: c.kind, Limit: c.limit}
 	}
 	return nil

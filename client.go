@@ -288,7 +288,9 @@ func (call *Call) handOver(resp *Response) {
 	// that its being forgotten says nothing.
 	resp.Body = newUserBody(resp, call.mode != scoped && resp.upgraded == nil)
 	resp.OnClose(call.finish)
-	if at := call.attemptEnd(); !at.at.IsZero() && resp.upgraded == nil && !call.client.builtin.toHead.For(&call.request) {
+	if resp.upgraded != nil || call.client.builtin.toHead.For(resp.request) {
+		call.ctx.dropDeadline()
+	} else if at := call.attemptEnd(); !at.at.IsZero() {
 		call.ctx.shorten(at.at, at.limit, engine.KindAttempt)
 	}
 	call.ctx.AddAborter(closeOnAbort{resp.base})

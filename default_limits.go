@@ -72,7 +72,7 @@ func (b *builtins) save(next Handler) Handler {
 		call := CallFrom(ctx)
 		resp.adopt(call, req)
 		if b.dropBody.For(req) || b.ignoresBody(req, resp) {
-			resp.Discard()
+			resp.discard()
 			resp.setSaved(nil)
 			return resp, nil
 		}

@@ -54,5 +54,6 @@ func HeaderTimeout(d time.Duration) Option { return headerTimeout.Set(d) }
 func IdleTimeout(d time.Duration) Option { return idleTimeout.Set(d) }
 
 // TimeoutToHead makes Timeout and AttemptTimeout end when the head of the
-// response is there: for streams that live long.
+// response is there, for Timeout that of the one which the caller gets, after all
+// redirects and attempts: for streams that live long.
 func TimeoutToHead(on ...bool) Option { return timeoutToHead.Set(switchedOn(on)) }

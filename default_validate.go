@@ -107,6 +107,7 @@ func statusError(resp *Response, bodyErr error) *StatusError {
 // on. It saves the body, up to 1 MiB and for a second at most, and releases the
 // connection.
 func NewStatusError(resp *Response) *StatusError {
+	resp.givenUp()
 	defer time.AfterFunc(statusErrorTime, func() { resp.base.Close() }).Stop()
 	return statusError(resp, resp.saveErr)
 }

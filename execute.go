@@ -47,7 +47,7 @@ func (c *Client) execute(ctx context.Context, req *Request) (*Response, error) {
 	resp := call.received(req, answer)
 	resp.RequestTime, resp.ResponseTime = sent, sent.Add(time.Since(sent))
 	if wire.HeadOnly || answer.Upgraded != nil {
-		call.ctx.dropDeadline()
+		call.ctx.halt()
 	}
 	if timed {
 		call.stopwatch().headDone(resp)
@@ -126,6 +126,7 @@ func (c *Client) fill(w *engine.Request, call *Call, req *Request) error {
 func (c *Call) fillDeadline(w *engine.Request, req *Request, can engine.Capabilities) {
 	if c.ctx.timed.Load() {
 		c.ctx.mu.Lock()
+		c.ctx.goOn()
 		if can.Has(engine.RequestTimeout) {
 			w.Deadline, w.DeadlineLimit, w.DeadlineKind = c.ctx.deadline, c.ctx.limit, c.ctx.kind
 		} else {

@@ -148,6 +148,20 @@ func (r *Response) RemoteAddr() net.Addr {
 // Close closes the body and what hangs on it. It is harmless on a buffered or
 // closed response, and may be called from another goroutine.
 func (r *Response) Close() error {
+	err := r.close()
+	r.givenUp()
+	return err
+}
+
+// givenUp lets a deadline go on that ended with the head: if the call is not over
+// with this response, its head was not the last.
+func (r *Response) givenUp() {
+	if r.call != nil {
+		r.call.ctx.resume()
+	}
+}
+
+func (r *Response) close() error {
 	err := r.Body.Close()
 	if baseErr := r.base.Close(); err == nil {
 		err = baseErr
@@ -160,10 +174,15 @@ func (r *Response) Close() error {
 // again, else the connection is closed. Whoever is about to send again, or to
 // wait, discards the response in hand first.
 func (r *Response) Discard() {
+	r.givenUp()
+	r.discard()
+}
+
+func (r *Response) discard() {
 	if !r.isSaved && r.upgraded == nil {
 		r.base.drain()
 	}
-	r.Close()
+	r.close()
 }
 
 // OnClose calls f once when the body has ended: with nil when it was read to its
@@ -206,7 +225,7 @@ func (r *Response) Save() error {
 		r.mem.data, r.saveErr = data, err // what there is, for a StatusError
 		return err
 	}
-	r.Close()
+	r.close()
 	r.setSaved(data)
 	return nil
 }
@@ -226,7 +245,10 @@ func (r *Response) Rewind() {
 
 // adopt completes a response that an interceptor made by hand.
 func (r *Response) adopt(call *Call, req *Request) {
-	if r.call == nil || r.call.parent == call {
+	if r.call == nil {
+		r.call = call
+	} else if r.call.parent == call { // of the branch that has won
+		r.call.ctx.haltToo(&call.ctx)
 		r.call = call
 	}
 	if r.request == nil {

@@ -219,3 +219,231 @@ func TestErrorBodyOfLongStream(t *testing.T) {
 		}
 	})
 }
+
+// later ends when d is over, or with ctx.
+func later(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// longLived are the ways to have a stream whose request timeout ends with the
+// head; each reads it to its end.
+var longLived = map[string]func(ctx context.Context, c *godwit.Client, opts ...godwit.Option) (string, error){
+	"Open": func(ctx context.Context, c *godwit.Client, opts ...godwit.Option) (string, error) {
+		return openAndRead(c.Open, ctx, append(opts, godwit.TimeoutToHead()))
+	},
+	"Upgrade refused": func(ctx context.Context, c *godwit.Client, opts ...godwit.Option) (string, error) {
+		return openAndRead(c.Open, ctx, append(opts, godwit.Upgrade("other")))
+	},
+	"RoundTrip": func(ctx context.Context, c *godwit.Client, opts ...godwit.Option) (string, error) {
+		return openAndRead(c.RoundTrip, ctx, append(opts, godwit.TimeoutToHead()))
+	},
+	"Do": func(ctx context.Context, c *godwit.Client, opts ...godwit.Option) (string, error) {
+		return godwit.Get[string](ctx, c, base, append(opts, godwit.TimeoutToHead())...)
+	},
+}
+
+func openAndRead(open func(context.Context, *godwit.Request) (*godwit.Response, error), ctx context.Context, opts []godwit.Option) (string, error) {
+	resp, err := open(ctx, godwit.NewRequest("GET", base, opts...))
+	if err != nil {
+		return "", err
+	}
+	defer resp.Close()
+	if at, ok := resp.Call().Context().Deadline(); ok {
+		return "", errors.New("a deadline is left: " + at.String())
+	}
+	b, err := io.ReadAll(resp.Body)
+	return string(b), err
+}
+
+// TestTimeoutToTheLastHead: a deadline that ends with the head holds until the one
+// that the caller gets, whatever was thrown away on the way there, and no longer.
+func TestTimeoutToTheLastHead(t *testing.T) {
+	const limit = 10 * time.Second
+	type step = func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error)
+	// first sends, checks that the deadline is still to be seen, gives the response up
+	// and goes on after a while.
+	first := func(giveUp func(*godwit.Response)) step {
+		return func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
+			resp, err := next(ctx, req)
+			if err != nil {
+				return nil, err
+			}
+			if _, ok := ctx.Deadline(); !ok {
+				return nil, errors.New("no deadline beside the response")
+			}
+			giveUp(resp)
+			if err := later(ctx, time.Second); err != nil {
+				return nil, err
+			}
+			return next(ctx, req)
+		}
+	}
+	slow := mock.Delay(limit-50*time.Millisecond, mock.Text(503, "0123456789").WithPace(1, time.Second))
+	for name, row := range map[string]struct {
+		step step
+		busy mock.Handler // the first answer, if it is not at once
+		late bool         // the first answer leaves no time for another
+	}{
+		"sent again":         {step: first(func(resp *godwit.Response) { resp.Discard() })},
+		"sent again, closed": {step: first(func(resp *godwit.Response) { resp.Close() })},
+		"forgotten":          {step: first(func(*godwit.Response) {})},
+		"saved": {step: first(func(resp *godwit.Response) {
+			resp.Save()
+			resp.Discard()
+		})},
+		"an error": {step: first(func(resp *godwit.Response) { godwit.NewStatusError(resp) })},
+		"beside others": {step: func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
+			for {
+				fork, err := godwit.CallFrom(ctx).Fork(ctx)
+				if err != nil {
+					return nil, err
+				}
+				resp, err := next(fork.Context(), req)
+				if err == nil && resp.Status.IsSuccess() {
+					resp.OnClose(func(error) { fork.End() })
+					return resp, nil
+				}
+				if err == nil {
+					resp.Discard()
+				}
+				fork.End()
+				if err != nil {
+					return nil, err
+				}
+			}
+		}},
+		"an error, slow": {late: true, busy: slow, step: first(func(resp *godwit.Response) { godwit.NewStatusError(resp) })},
+		"left, slow":     {late: true, busy: slow, step: first(func(resp *godwit.Response) { resp.Discard() })},
+		"waits": {late: true, step: func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
+			resp, err := next(ctx, req)
+			if err != nil {
+				return nil, err
+			}
+			resp.Discard()
+			return nil, later(ctx, time.Hour)
+		}},
+	} {
+		if row.busy == nil {
+			row.busy = mock.Text(503, "busy")
+		}
+		for _, can := range []engine.Capabilities{engine.AllCapabilities, engine.AllCapabilities &^ engine.RequestTimeout} {
+			for way, read := range longLived {
+				try := func(last mock.Handler, check func(t *testing.T, s string, err error, took time.Duration)) {
+					t.Run(name+"/"+way, func(t *testing.T) {
+						synctest.Test(t, func(t *testing.T) {
+							var call *godwit.Call
+							c := godwit.New(godwit.Intercept(godwit.SendRetry, func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
+								call = godwit.CallFrom(ctx)
+								return row.step(ctx, req, next)
+							}), godwit.WithEngine(mock.Config{Capabilities: can, Handlers: answers(row.busy, last)}))
+							start := time.Now()
+							s, err := read(t.Context(), c, godwit.Timeout(limit))
+							check(t, s, err, time.Since(start))
+							if (call.Err() == nil) != (err == nil) {
+								t.Errorf("the call ended with %v, its caller got %v", call.Err(), err)
+							}
+							c.Close()
+							if err := c.Join(t.Context()); err != nil {
+								t.Error(err)
+							}
+						})
+					})
+				}
+				try(mock.Hang(), func(t *testing.T, _ string, err error, took time.Duration) {
+					wantTimeout(t, err, engine.KindRequest, time.Now().Add(-took), limit)
+				})
+				if !row.late {
+					try(mock.OK("0123456789").WithPace(1, 3*time.Second), func(t *testing.T, s string, err error, took time.Duration) {
+						if err != nil || s != "0123456789" || took < 2*limit {
+							t.Errorf("got %q, %v after %v", s, err, took)
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// TestTimeoutToTheLastHeadOfRedirects is the like for our own hops, and for what
+// comes after the last head: interceptors, listeners and validators that take their
+// time, and a body that nobody wants.
+func TestTimeoutToTheLastHeadOfRedirects(t *testing.T) {
+	hop := mock.Delay(3*time.Second, to(302, "/next"))
+	ten := mock.OK("0123456789").WithPace(1, time.Second)
+	for way, read := range longLived {
+		if way == "RoundTrip" { // which follows nothing
+			continue
+		}
+		virtual(t, answers(hop, hop, mock.Hang()), func(t *testing.T, c *godwit.Client) {
+			start := time.Now()
+			_, err := read(t.Context(), c, godwit.Timeout(10*time.Second))
+			wantTimeout(t, err, engine.KindRequest, start, 10*time.Second)
+		})
+		slow := func(ctx context.Context) error {
+			ctx, cancel := context.WithCancel(ctx) // somebody watches
+			defer cancel()
+			return later(ctx, time.Minute)
+		}
+		virtual(t, answers(hop, hop, ten, hop, hop, ten), func(t *testing.T, c *godwit.Client) {
+			opts := []godwit.Option{godwit.Timeout(10 * time.Second), godwit.Validate(func(ctx context.Context, _ *godwit.Response) error { return slow(ctx) })}
+			if s, err := read(t.Context(), c, opts...); err != nil || s != "0123456789" {
+				t.Errorf("%s: %q, %v", way, s, err)
+			}
+			if s, err := read(t.Context(), c, append(opts, godwit.DropBody())...); err != nil || s != "" {
+				t.Errorf("%s, body dropped: %q, %v", way, s, err)
+			}
+		}, godwit.Intercept(godwit.SendReceive, func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
+			resp, err := next(ctx, req)
+			if err == nil && resp.Status.IsSuccess() {
+				err = slow(ctx)
+			}
+			return resp, err
+		}))
+	}
+}
+
+// TestTimeoutOfTheHandshake is the like for a connection that was upgraded.
+func TestTimeoutOfTheHandshake(t *testing.T) {
+	peer := func(rw io.ReadWriteCloser) { io.Copy(rw, rw) }
+	hop := mock.Delay(3*time.Second, to(307, "/next"))
+	virtual(t, answers(hop, mock.Text(101, "").WithUpgrade(peer)), func(t *testing.T, c *godwit.Client) {
+		resp, err := c.Open(t.Context(), godwit.NewRequest("GET", base, godwit.Upgrade("echo"), godwit.Timeout(4*time.Second)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Close()
+		if err := later(resp.Call().Context(), time.Hour); err != nil {
+			t.Errorf("the connection ended with %v", err)
+		}
+		io.WriteString(resp.Upgraded(), "x")
+		if _, err := io.ReadFull(resp.Upgraded(), make([]byte, 1)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestTimeoutBesideTheHead: a deadline that has passed while an interceptor held a
+// response ends the call when it gives that up.
+func TestTimeoutBesideTheHead(t *testing.T) {
+	held := godwit.Intercept(godwit.SendRetry, func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
+		resp, err := next(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		if err := later(ctx, time.Minute); err != nil {
+			return nil, err
+		}
+		resp.Discard()
+		return nil, later(ctx, time.Hour)
+	})
+	virtual(t, answers(mock.OK("x")), func(t *testing.T, c *godwit.Client) {
+		start := time.Now()
+		_, err := c.Open(t.Context(), godwit.NewRequest("GET", base, godwit.Timeout(time.Second), godwit.TimeoutToHead()))
+		wantTimeout(t, err, engine.KindRequest, start, time.Minute)
+	}, held)
+}

@@ -62,7 +62,8 @@ func Reconnect(on bool) godwit.Option { return godwit.Attribute(reconnectKey, on
 
 // MaxAttempts limits how often is reconnected without an event coming between;
 // the default is 10. [Unlimited] means without end, as browsers do. A stream that
-// stayed open for as long as the longest wait of [Backoff] counts like an event.
+// stayed open for as long as the longest wait of [Backoff], and at least for 10 s,
+// counts like an event.
 func MaxAttempts(n int) godwit.Option {
 	if n < 1 && n != Unlimited {
 		return refuse("MaxAttempts(%d): the limit is more than zero, or sse.Unlimited; sse.Reconnect(false) is for none", n)

@@ -238,16 +238,28 @@ func pass(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// TestLongQuiet: a stream without events that stays open for long is no failure.
+// TestLongQuiet: a stream without events that stays open for long is no failure:
+// for the longest wait, and for 10 s.
 func TestLongQuiet(t *testing.T) {
-	quiet := mock.Stream(func(ctx context.Context, w io.Writer) error {
-		return pass(ctx, time.Minute)
-	}).WithHeader("Content-Type", "text/event-stream")
-	bubble(t, append(slices.Repeat(list(quiet), 30), gone), func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
-		if got, err := collect(sse.Events(t.Context(), c, url)); err != nil || len(eng.Requests()) != 31 {
-			t.Errorf("%s, %v, %d requests", got, err, len(eng.Requests()))
-		}
-	})
+	for _, tt := range []struct {
+		open, longest time.Duration
+		requests      int
+	}{
+		{30 * time.Second, 30 * time.Second, 31},
+		{29 * time.Second, 30 * time.Second, 11},
+		{10 * time.Second, time.Second, 31},
+		{9 * time.Second, time.Second, 11},
+	} {
+		quiet := mock.Stream(func(ctx context.Context, w io.Writer) error {
+			return pass(ctx, tt.open)
+		}).WithHeader("Content-Type", "text/event-stream")
+		bubble(t, append(slices.Repeat(list(quiet), 30), gone), func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
+			got, err := collect(sse.Events(t.Context(), c, url, sse.Backoff(time.Second, tt.longest)))
+			if n := len(eng.Requests()); n != tt.requests || (err == nil) != (n == 31) {
+				t.Errorf("open for %v, longest wait %v: %s, %v, %d requests", tt.open, tt.longest, got, err, n)
+			}
+		})
+	}
 }
 
 func TestTimeouts(t *testing.T) {
@@ -267,6 +279,15 @@ func TestTimeouts(t *testing.T) {
 	})
 	t.Run("and covers it", func(t *testing.T) {
 		bubble(t, list(mock.Hang(), streamed("data: a\n\n"), gone), func(t *testing.T, c *godwit.Client, _ *mock.Engine) {
+			start := time.Now()
+			if got, err := collect(sse.Events(t.Context(), c, url, godwit.Timeout(time.Second))); got != "a" || err != nil || time.Since(start) > 10*time.Second {
+				t.Errorf("%s, %v after %v", got, err, time.Since(start))
+			}
+		})
+	})
+	t.Run("that of the stream, after others", func(t *testing.T) {
+		hop := mock.Text(307, "").WithHeader("Location", "/next")
+		bubble(t, list(hop, mock.Hang(), streamed("data: a\n\n"), gone), func(t *testing.T, c *godwit.Client, _ *mock.Engine) {
 			start := time.Now()
 			if got, err := collect(sse.Events(t.Context(), c, url, godwit.Timeout(time.Second))); got != "a" || err != nil || time.Since(start) > 10*time.Second {
 				t.Errorf("%s, %v after %v", got, err, time.Since(start))
@@ -335,6 +356,83 @@ func TestCancelledWait(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestEndedBetweenConnections: where one stream has ended and the next has not begun,
+// and where a wait of no length is over already, Cancel and Close end the loop as at
+// any other time, and Join waits for it.
+func TestEndedBetweenConnections(t *testing.T) {
+	for name, tt := range map[string]struct {
+		end func(c *godwit.Client)
+		is  error
+	}{
+		"Client.Cancel": {(*godwit.Client).Cancel, context.Canceled},
+		"Client.Close":  {func(c *godwit.Client) { c.Close() }, godwit.ErrClientClosed},
+	} {
+		for _, waiting := range []bool{false, true} {
+			for range 20 {
+				end := func(c *godwit.Client) {
+					now, cancel := context.WithCancel(context.Background())
+					cancel()
+					if c.Join(now) == nil {
+						t.Errorf("%s, waiting %v: Join does not wait", name, waiting)
+					}
+					tt.end(c)
+				}
+				bubble(t, append(slices.Repeat(list(streamed("data: a\n\n")), 5), gone), func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
+					opts := []godwit.Option{quick, sse.MaxAttempts(sse.Unlimited)}
+					if waiting {
+						opts = append(opts, godwit.On(func(_ context.Context, e sse.Reconnecting) { end(c) }))
+					}
+					got, err := collect(sse.Events(t.Context(), c, url, opts...))
+					if reason(err) != sse.Cancelled || !errors.Is(err, tt.is) || len(eng.Requests()) != 1 {
+						t.Errorf("%s, waiting %v: %s, %v after %d requests", name, waiting, got, err, len(eng.Requests()))
+					}
+				}, godwit.Intercept(godwit.SendReceive, func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
+					resp, err := next(ctx, req)
+					if err == nil && !waiting {
+						c := godwit.CallFrom(ctx).Client()
+						resp.OnClose(func(error) { end(c) }) // when the call has ended
+					}
+					return resp, err
+				}))
+			}
+		}
+	}
+}
+
+// watched calls f whenever somebody asks whether the context has ended.
+type watched struct {
+	context.Context
+	f func()
+}
+
+func (w watched) Err() error {
+	w.f()
+	return w.Context.Err()
+}
+
+// TestCancelAnywhere: once a loop runs, Client.Cancel ends it wherever it stands:
+// here at each place that looks at the context.
+func TestCancelAnywhere(t *testing.T) {
+	for n := 2; ; n++ { // at the first look nothing runs
+		looks, sent := 0, -1
+		bubble(t, append(slices.Repeat(list(streamed("data: a\n\n")), 3), gone), func(t *testing.T, c *godwit.Client, eng *mock.Engine) {
+			ctx := watched{t.Context(), func() {
+				if looks++; looks == n {
+					sent = len(eng.Requests())
+					c.Cancel()
+				}
+			}}
+			got, err := collect(sse.Events(ctx, c, url, quick))
+			if sent >= 0 && (reason(err) != sse.Cancelled || len(eng.Requests()) != sent) {
+				t.Errorf("look %d, after %d requests: %s, %v after %d", n, sent, got, err, len(eng.Requests()))
+			}
+		})
+		if sent < 0 {
+			return
+		}
 	}
 }
 

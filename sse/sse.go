@@ -28,8 +28,8 @@
 //
 // # Timeouts
 //
-// [godwit.Timeout] covers each request to the head of its response, as with
-// [godwit.TimeoutToHead]; [godwit.IdleTimeout] bounds the silence between two
+// [godwit.Timeout] covers each request to the head of the stream, redirects and
+// retries included, as with [godwit.TimeoutToHead]; [godwit.IdleTimeout] bounds the silence between two
 // pieces of a stream, after which it counts as lost.
 package sse
 

@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +21,7 @@ import (
 
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/content"
+	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/cio"
 	"github.com/godwit-go/godwit/engine/mock"
 	"github.com/godwit-go/godwit/engine/nethttp"
@@ -294,6 +298,50 @@ func TestBodies(t *testing.T) {
 	}
 }
 
+// TestBodyAndNoConnection: a connection that cannot be made leaves a body that comes
+// once as it is, but for nethttp, which opens bodies before.
+func TestBodyAndNoConnection(t *testing.T) {
+	for name, tt := range map[string]struct {
+		engine engine.Factory
+		want   string
+	}{
+		"cio":     {cio.Config{}, "once"},
+		"nethttp": {nethttp.Config{}, "!" + string(sse.BodyNotReplayable)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			socket := filepath.Join(t.TempDir(), "s")
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "text/event-stream")
+				body, _ := io.ReadAll(r.Body)
+				fmt.Fprintf(w, "data: %s\n\n", body)
+			}))
+			start := sync.OnceFunc(func() {
+				server.Listener.Close()
+				var err error
+				if server.Listener, err = net.Listen("unix", socket); err != nil {
+					t.Error(err)
+				}
+				server.Start()
+			})
+			defer server.Close()
+			defer start()
+			c := godwit.New(godwit.WithEngine(tt.engine), godwit.UnixSocket(socket))
+			defer c.Close()
+			got, err := "", error(nil)
+			for ev, e := range sse.Events(t.Context(), c, url, sse.Method("POST"), quick,
+				godwit.Body(bufio.NewReader(strings.NewReader("once"))), godwit.On(func(context.Context, sse.Reconnecting) { start() })) {
+				if got, err = ev.Data, e; e != nil {
+					got = "!" + string(reason(e))
+				}
+				break
+			}
+			if got != tt.want {
+				t.Errorf("%s, %v, want %s", got, err, tt.want)
+			}
+		})
+	}
+}
+
 // TestBodyOfALiteral: a request that was not made by NewRequest keeps its reader,
 // too.
 func TestBodyOfALiteral(t *testing.T) {
@@ -456,23 +504,22 @@ func TestRedirect(t *testing.T) {
 // TestCancelDropsWhatWasRead: after Client.Cancel no event comes that was read
 // before.
 func TestCancelDropsWhatWasRead(t *testing.T) {
-	c := godwit.New(godwit.WithEngine(mock.Config{Handlers: []mock.Handler{
-		mock.Stream(func(ctx context.Context, w io.Writer) error {
-			io.WriteString(w, strings.Repeat("data: x\n\n", 100))
-			<-ctx.Done()
-			return ctx.Err()
-		}).WithHeader("Content-Type", "text/event-stream"),
-	}}))
-	defer c.Close()
-	n := 0
-	var last error
-	for _, err := range sse.Events(t.Context(), c, "http://example.org/") {
-		if last = err; err == nil {
-			n++
-			c.Cancel()
-		}
-	}
-	if n != 1 || !errors.Is(last, context.Canceled) {
-		t.Errorf("%d events, then %v", n, last)
+	text := strings.Repeat("data: x\n\n", 100)
+	for name, h := range map[string]mock.Handler{"open": lasting(text), "at its end": streamed(text)} {
+		bubble(t, list(h), func(t *testing.T, c *godwit.Client, _ *mock.Engine) {
+			n := 0
+			var last error
+			for _, err := range sse.Events(t.Context(), c, url) {
+				if last = err; err == nil {
+					n++
+					c.Cancel()
+				} else if err := c.Join(t.Context()); err != nil { // which waits for loops
+					t.Error(err)
+				}
+			}
+			if n != 1 || !errors.Is(last, context.Canceled) {
+				t.Errorf("%s: %d events, then %v", name, n, last)
+			}
+		})
 	}
 }

@@ -27,6 +27,7 @@ type stream struct {
 	set     settings
 	method  string
 	call    *godwit.Call // the last one
+	branch  *godwit.Call // of the first one: it lasts as long as the loop
 	oneShot atomic.Bool  // what it sent cannot be sent again
 
 	lastID   string
@@ -60,6 +61,7 @@ func (s *stream) run(ctx context.Context) {
 		s.yield(s, Event{}, &Error{Reason: BadRequest, Err: errors.New("the context or the request is nil")})
 		return
 	}
+	defer s.leave()
 	for {
 		err := s.connection(ctx)
 		if err == errLeft {
@@ -73,9 +75,17 @@ func (s *stream) run(ctx context.Context) {
 			reason = Cancelled
 		}
 		if err != io.EOF || reason != Disconnected {
+			s.leave() // it is over: who gets the error may wait for the client
 			s.yield(s, Event{}, s.failed(reason, err))
 		}
 		return
+	}
+}
+
+// leave lets the client forget the loop.
+func (s *stream) leave() {
+	if s.branch != nil {
+		s.branch.End()
 	}
 }
 
@@ -87,7 +97,11 @@ const healthy = 10 * time.Second
 func (s *stream) connection(ctx context.Context) error {
 	s.attempts++
 	s.oneShot.Store(false)
-	resp, err := s.client.Open(ctx, s.request())
+	under := ctx
+	if s.branch != nil {
+		under = s.branch.Context()
+	}
+	resp, err := s.client.Open(under, s.request(ctx))
 	if s.call != nil {
 		s.set = settingsIn(s.call.Attributes()) // with the client's
 	}
@@ -118,8 +132,10 @@ func (s *stream) connection(ctx context.Context) error {
 	return err
 }
 
-// request makes the request of one connection.
-func (s *stream) request() *godwit.Request {
+// request makes the request of one connection. A branch of the first call keeps the
+// client aware of the loop: Client.Join waits for it, and what Client.Cancel ends
+// with it are the waits and all further calls.
+func (s *stream) request(ctx context.Context) *godwit.Request {
 	req := s.base.Clone()
 	req.Method = s.method
 	req.Header.SetIfAbsent("Accept", "text/event-stream")
@@ -132,7 +148,11 @@ func (s *stream) request() *godwit.Request {
 		godwit.TimeoutToHead(),
 		godwit.DropBody(false),
 		godwit.ExpectSuccess(false), // check does it, and does not wait for a body that never ends
-		godwit.On(func(_ context.Context, e godwit.Created) { s.call = e.Call }),
+		godwit.On(func(_ context.Context, e godwit.Created) {
+			if s.call = e.Call; s.branch == nil {
+				s.branch, _ = e.Call.Fork(ctx) // which cannot fail while the call runs
+			}
+		}),
 		godwit.On(func(_ context.Context, e godwit.Sending) {
 			if !e.Request.IsReplayable() {
 				s.oneShot.Store(true)
@@ -155,7 +175,7 @@ func (s *stream) deliver(ctx context.Context, resp *godwit.Response) error {
 	err := events(&s.parser, resp.Body, func(ev Event) bool {
 		retry()
 		// Client.Cancel ends the call, and what was read before is not wanted any more.
-		if cancelled = ctx.Err() != nil || errors.Is(s.call.Err(), context.Canceled); cancelled {
+		if cancelled = ctx.Err() != nil || s.branch.Context().Err() != nil || errors.Is(s.call.Err(), context.Canceled); cancelled {
 			return false
 		}
 		s.failures, s.attempts, s.lastID = 0, 0, ev.LastEventID
@@ -269,9 +289,8 @@ func (s *stream) judge(ctx context.Context, err error) (reason Reason, final boo
 	return reason, false
 }
 
-// pause waits before the next attempt. A branch of the last call keeps the client
-// aware of the stream, so that Client.Cancel ends the wait and Client.Join waits
-// for it; Client.Close ends it as well, since the attempt would be refused.
+// pause waits before the next attempt. Client.Close ends the wait as well, since a
+// closed client begins nothing new.
 func (s *stream) pause(ctx context.Context, cause error) error {
 	first := s.set.backoff.first
 	if s.retried {
@@ -283,21 +302,21 @@ func (s *stream) pause(ctx context.Context, cause error) error {
 			delay = max(delay, min(after, s.set.maxRetry))
 		}
 	}
-	wait, err := s.call.Fork(ctx)
-	if err != nil {
-		return err
-	}
-	defer wait.End()
 	godwit.Emit(s.call.Context(), Reconnecting{Attempt: s.failures, Delay: delay, LastEventID: s.lastID, Err: cause})
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
+	closing := s.call.Client().Closing()
 	select {
 	case <-timer.C:
-		return nil
-	case <-wait.Done():
+	case <-s.branch.Done():
 		return ended(ctx)
-	case <-s.call.Client().Closing():
+	case <-closing:
+	}
+	select {
+	case <-closing: // which a call below the branch would not be told
 		return godwit.ErrClientClosed
+	default:
+		return nil
 	}
 }
 

@@ -12,14 +12,16 @@ import (
 )
 
 // Error reports whether another attempt would meet err again: a request that
-// cannot be sent, too many redirects, a certificate, what the engine cannot do,
-// what an interceptor or a validator said. Timeouts are none of these.
+// cannot be sent, too many redirects, a proxy that denies it, a certificate, what
+// the engine cannot do, what an interceptor or a validator said. Timeouts are none
+// of these.
 func Error(err error) bool {
 	if _, ok := errors.AsType[*engine.TimeoutError](err); ok {
 		return false
 	}
 	for _, is := range []error{
 		godwit.ErrTooManyRedirects, godwit.ErrTooManySends, godwit.ErrNoEngine, godwit.ErrClientClosed, engine.ErrClosed,
+		engine.ErrProxyDenied,
 	} {
 		if errors.Is(err, is) {
 			return true

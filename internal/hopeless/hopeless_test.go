@@ -32,6 +32,8 @@ func TestError(t *testing.T) {
 		"no engine":         {godwit.ErrNoEngine, true},
 		"closed":            {godwit.ErrClientClosed, true},
 		"engine closed":     {call(engine.OpPool, engine.ErrClosed), true},
+		"proxy denies":      {call(engine.OpProxy, &engine.ProxyError{Status: 407, Err: io.EOF}), true},
+		"proxy is broken":   {call(engine.OpProxy, &engine.ProxyError{Status: 502, Err: io.EOF}), false},
 		"unsupported":       {&engine.UnsupportedError{}, true},
 		"certificate":       {call(engine.OpTLS, &tls.CertificateVerificationError{Err: io.EOF}), true},
 		"unknown authority": {call(engine.OpTLS, x509.UnknownAuthorityError{}), true},
