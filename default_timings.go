@@ -17,25 +17,30 @@ var timedSetting = NewSetting("Timed", false)
 func Timed(on ...bool) Option { return timedSetting.Set(switchedOn(on)) }
 
 // Timings tells how long the phases of one send took, the last one of the call.
-// A phase that did not happen (DNS and so on of a connection used again), or
-// that the engine does not tell of, is 0.
+// They follow each other and together are Total. A phase that did not happen (DNS
+// and so on of a connection used again), or that the engine does not tell of, is 0.
 type Timings struct {
 	// Start is when the request went to the engine.
 	Start time.Time
-	// Queue is the wait for a connection, without the time to make the one that
-	// was used.
+	// Queue is the time before the request had its connection, without that to
+	// make it: the wait for a place where the engine is bounded, and attempts that
+	// were of no use, such as a send on a connection that turned out to be dead.
 	Queue time.Duration
-	// DNS, Connect and TLS are the parts of making a connection, and follow each
+	// DNS, Connect and TLS are the parts of making the connection, and follow each
 	// other. Connect lasts until TLS with the origin begins, or without it until
 	// the connection is there: it includes the way through a proxy, TLS with the
 	// proxy too. QUIC's handshake counts as TLS.
 	DNS, Connect, TLS time.Duration
-	// Send is the time to write the request, body included.
+	// Send is the time to write the request, body included, and the wait for 100
+	// Continue. It ends with the first byte of the response if that comes earlier.
 	Send time.Duration
 	// FirstByte is the wait from the end of the request to the first byte of the
-	// response; 0 if that came before the whole request was written.
+	// response, or to its whole head if 1xx responses came before it; 0 if Send
+	// ended with it.
 	FirstByte time.Duration
-	// Body is the time from the response's head to the end of its body.
+	// Body is the time from the first byte of the response to the end of its body.
+	// What was not written of the request by then is written meanwhile, or given
+	// up: that takes up to 0.2 s if a Read of the request's body ignores Close.
 	Body time.Duration
 	// Total is the time from Start to the end of the body.
 	Total time.Duration
@@ -71,15 +76,32 @@ type stopwatch struct {
 
 	mu sync.Mutex // guards what follows
 
-	start, wait, gotConn, dns, connect, tls, wrote, head time.Time
-	connected                                            bool // hooks of attempts that are not needed any more may come
-	t                                                    Timings
+	dns, connect, tls time.Time // of a connection that is being made
+	connected         bool      // hooks of attempts that are not needed any more may come
+
+	gotConn, wrote, first, end time.Time // first: a byte of the final response
+
+	t Timings // without what is between those four
 }
 
 func (w *stopwatch) timings() Timings {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.t
+	t, sent := w.t, w.wrote
+	if sent.IsZero() || between(w.first, sent) > 0 {
+		sent = w.first
+	}
+	t.Send, t.FirstByte = between(w.gotConn, sent), between(sent, w.first)
+	t.Body, t.Total = between(w.first, w.end), between(t.Start, w.end)
+	return t
+}
+
+// between is 0 if one of the moments did not come.
+func between(from, to time.Time) time.Duration {
+	if from.IsZero() || to.IsZero() {
+		return 0
+	}
+	return to.Sub(from)
 }
 
 // at runs f with the time under the lock.
@@ -92,19 +114,11 @@ func (w *stopwatch) at(f func(now time.Time)) {
 
 // measure starts a stopwatch for a send and hangs it into the trace.
 func (c *Call) measure(w *engine.Request) {
-	watch := &stopwatch{start: time.Now(), secure: w.URL.Scheme == "https"}
-	watch.t.Start, watch.gotConn = watch.start, watch.start
+	watch := &stopwatch{secure: w.URL.Scheme == "https", t: Timings{Start: time.Now()}}
 	c.ctx.mu.Lock()
 	c.unusual().watch = watch
 	c.ctx.mu.Unlock()
 	w.Trace = joinTraces(watch.trace(), w.Trace)
-}
-
-func since(from, now time.Time) time.Duration {
-	if from.IsZero() {
-		return 0
-	}
-	return now.Sub(from)
 }
 
 func (w *stopwatch) trace() *engine.Trace {
@@ -114,7 +128,7 @@ func (w *stopwatch) trace() *engine.Trace {
 		DNSStart: func(string) { w.dialing(func(now time.Time) { w.dns = now }) },
 		DNSDone: func([]string, error) {
 			w.dialing(func(now time.Time) {
-				took := since(w.dns, now)
+				took := between(w.dns, now)
 				w.t.DNS += took
 				if !w.connect.IsZero() {
 					w.connect = w.connect.Add(took) // a lookup on the way through a proxy
@@ -131,16 +145,20 @@ func (w *stopwatch) trace() *engine.Trace {
 		ConnectDone: func(_, _ string, err error) {
 			w.dialing(func(now time.Time) {
 				if err == nil && w.tls.IsZero() {
-					w.t.Connect = since(w.connect, now)
+					w.t.Connect = between(w.connect, now)
 				}
 			})
 		},
 		TLSStart: func() { w.dialing(w.startTLS) },
 		TLSDone: func(tls.ConnectionState, error) {
-			w.dialing(func(now time.Time) { w.t.TLS = since(w.tls, now) })
+			w.dialing(func(now time.Time) { w.t.TLS = between(w.tls, now) })
 		},
-		WroteRequest: func(error) { w.at(func(now time.Time) { w.wrote, w.t.Send = now, since(w.gotConn, now) }) },
-		FirstByte:    func() { w.at(func(now time.Time) { w.t.FirstByte = since(w.wrote, now) }) },
+		WroteRequest: func(error) { w.at(func(now time.Time) { w.wrote = now }) },
+		FirstByte:    func() { w.at(func(now time.Time) { w.first = now }) },
+		Informational: func(int, header.Header) error {
+			w.at(func(time.Time) { w.first = time.Time{} }) // no engine tells of the final one's
+			return nil
+		},
 	}
 }
 
@@ -155,10 +173,7 @@ func (w *stopwatch) dialing(f func(now time.Time)) {
 
 // asked begins anew: an attempt before this one had a connection that was of no
 // use, or has given up.
-func (w *stopwatch) asked(now time.Time) {
-	if w.connected || w.wait.IsZero() {
-		w.wait = now
-	}
+func (w *stopwatch) asked(time.Time) {
 	w.connected, w.connect, w.tls = false, time.Time{}, time.Time{}
 	w.t.DNS, w.t.Connect, w.t.TLS = 0, 0, 0
 }
@@ -167,26 +182,28 @@ func (w *stopwatch) asked(now time.Time) {
 // Of parallel handshakes, which QUIC has, the first one counts.
 func (w *stopwatch) startTLS(now time.Time) {
 	if w.secure && (w.tls.IsZero() || w.t.TLS > 0) {
-		w.t.Connect, w.t.TLS, w.tls = since(w.connect, now), 0, now
+		w.t.Connect, w.t.TLS, w.tls = between(w.connect, now), 0, now
 	}
 }
 
 func (w *stopwatch) got(c engine.GotConn, now time.Time) {
-	w.connected, w.gotConn = true, now
+	w.connected, w.gotConn, w.wrote, w.first = true, now, time.Time{}, time.Time{}
 	w.t.Reused, w.t.Local, w.t.Remote = c.Reused, c.Local, c.Remote
 	switch {
 	case c.Reused:
 		w.t.DNS, w.t.Connect, w.t.TLS = 0, 0, 0
 	case w.tls.IsZero():
-		w.t.Connect = since(w.connect, now)
+		w.t.Connect = between(w.connect, now)
 	}
-	w.t.Queue = max(0, since(w.wait, now)-w.t.DNS-w.t.Connect-w.t.TLS)
+	w.t.Queue = max(0, now.Sub(w.t.Start)-w.t.DNS-w.t.Connect-w.t.TLS)
 }
 
 // headDone and bodyDone are told by the client.
 func (w *stopwatch) headDone(resp *Response) {
 	w.at(func(now time.Time) {
-		w.head = now
+		if w.first.IsZero() {
+			w.first = now
+		}
 		if resp.conn == nil {
 			return
 		}
@@ -196,7 +213,7 @@ func (w *stopwatch) headDone(resp *Response) {
 		}
 	})
 	resp.OnClose(func(error) {
-		w.at(func(now time.Time) { w.t.Body, w.t.Total = since(w.head, now), since(w.start, now) })
+		w.at(func(now time.Time) { w.end = now })
 	})
 }
 

@@ -240,6 +240,10 @@ func (p *panics) Read(b []byte) (int, error) {
 	panic(p.value)
 }
 
+type readFunc func(p []byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+
 // gate is a reader whose bytes come through a channel; a closed channel is EOF.
 type gate struct {
 	ch   chan string

@@ -15,7 +15,6 @@ import (
 	"io"
 	"maps"
 	"net/textproto"
-	"strings"
 	"sync"
 
 	"github.com/godwit-go/godwit/content"
@@ -23,6 +22,7 @@ import (
 	"github.com/godwit-go/godwit/header"
 	"github.com/godwit-go/godwit/internal/h1"
 	"github.com/godwit-go/godwit/internal/recovered"
+	"github.com/godwit-go/godwit/internal/transfer"
 )
 
 // ErrStopped is what reads return when the exchange is over.
@@ -86,7 +86,7 @@ type Body struct {
 	buf     []byte        // of a content that may block; not used while it is being read into
 
 	mu      sync.Mutex // guards what follows, not the reading itself
-	source  io.ReadCloser
+	source  *transfer.Source
 	stopped bool
 	touched bool
 	read    int64
@@ -286,7 +286,7 @@ func (b *Body) next(p []byte) (n int, err error) {
 	return n, err
 }
 
-func (b *Body) open() (io.ReadCloser, error) {
+func (b *Body) open() (*transfer.Source, error) {
 	b.mu.Lock()
 	if b.stopped || b.source != nil {
 		defer b.mu.Unlock()
@@ -296,12 +296,13 @@ func (b *Body) open() (io.ReadCloser, error) {
 		return b.source, nil
 	}
 	b.mu.Unlock()
-	source := io.NopCloser(strings.NewReader("")) // trailer fields alone
+	source := &transfer.Source{InMemory: true} // trailer fields alone
 	if b.content != nil {
-		var err error
-		if source, err = b.content.Open(b.ctx); err != nil {
+		r, err := b.content.Open(b.ctx)
+		if err != nil {
 			return nil, err
 		}
+		source = &transfer.Source{Reader: r}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -67,6 +67,10 @@ func TestRead(t *testing.T) {
 		{name: "fails", body: reads(-1, func(p []byte) (int, error) { return copy(p, "abc"), broken }), want: "abc", fault: "broken", cause: broken},
 		{name: "cannot be opened", body: source{length: -1, open: func(context.Context) (io.ReadCloser, error) { return nil, broken }}, fault: "broken", cause: broken},
 		{name: "panics", body: reads(-1, func([]byte) (int, error) { panic(broken) }), fault: "the request's body panicked", cause: broken},
+		{name: "counts too much", body: reads(-1, func(p []byte) (int, error) { return len(p) + 1, nil }), fault: "for a buffer of"},
+		{name: "counts too much, announced", body: reads(1<<20, func(p []byte) (int, error) { return len(p) + 1, nil }), fault: "for a buffer of"},
+		{name: "counts below 0", body: reads(-1, func([]byte) (int, error) { return -1, nil }), fault: "returned -1 for a buffer of"},
+		{name: "no progress", body: reads(-1, func([]byte) (int, error) { return 0, nil }), fault: "the request's body", cause: io.ErrNoProgress},
 		{name: "exits", body: reads(-1, func([]byte) (int, error) { runtime.Goexit(); return 0, nil }), fault: "Goexit", cause: recovered.ErrExited},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

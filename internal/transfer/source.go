@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -12,19 +13,31 @@ import (
 	"github.com/godwit-go/godwit/internal/recovered"
 )
 
-// Source is an opened body. Close may be called by two goroutines; it closes
-// once.
+// Source is an opened body. One goroutine reads it. Close may be called by two; it
+// closes once.
 type Source struct {
 	Data     []byte
 	InMemory bool          // Data is all of it
 	Reader   io.ReadCloser // else
 	once     sync.Once
+	vain     int // Reads without a result, one after the other
 }
 
-// Read reads from a body that is not in memory, or is to be framed.
+// Read reads from a body that is not in memory, or is to be framed. It holds the
+// body's own Read to what io.Reader says: a wrong count would send what else is in
+// p, and one that yields nothing for ever would take a processor.
 func (s *Source) Read(p []byte) (int, error) {
 	if !s.InMemory {
-		return s.Reader.Read(p)
+		n, err := s.Reader.Read(p)
+		switch s.vain++; {
+		case n < 0 || n > len(p):
+			return 0, fmt.Errorf("the Read of the request's body returned %d for a buffer of %d bytes", n, len(p))
+		case n > 0 || err != nil || len(p) == 0:
+			s.vain = 0
+		case s.vain == maxVain:
+			return 0, fmt.Errorf("the request's body: %w", io.ErrNoProgress)
+		}
+		return n, err
 	}
 	n := copy(p, s.Data)
 	if s.Data = s.Data[n:]; len(s.Data) == 0 {
@@ -32,6 +45,10 @@ func (s *Source) Read(p []byte) (int, error) {
 	}
 	return n, nil
 }
+
+// maxVain is how often in a row a Read may return no bytes and no error, as many
+// times as in package bufio.
+const maxVain = 100
 
 // Close closes the body. Its error says nothing about the request.
 func (s *Source) Close() error {

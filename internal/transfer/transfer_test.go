@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -276,10 +277,23 @@ func (b *tardy) Read(p []byte) (int, error) {
 
 func (b *tardy) Close() error { close(b.closed); return nil }
 
+// returning is a body whose Reads return these numbers, and then EOF.
+func returning(counts ...int) io.Reader { return &counted{counts} }
+
+type counted struct{ counts []int }
+
+func (c *counted) Read([]byte) (n int, err error) {
+	if len(c.counts) == 0 {
+		return 0, io.EOF
+	}
+	n, c.counts = c.counts[0], c.counts[1:]
+	return n, nil
+}
+
 // TestFaults: what is wrong with a body is told from what is wrong with the
 // transport, and reaches the trace as it is.
 func TestFaults(t *testing.T) {
-	broken := errors.New("broken")
+	broken, never := errors.New("broken"), make([]int, 1000)
 	next := func(u *transfer.Upload) error {
 		for left := u.Length; left > 0; {
 			n, err := u.Next(make([]byte, 4), left)
@@ -304,6 +318,11 @@ func TestFaults(t *testing.T) {
 		{"longer after it", iotest.OneByteReader(strings.NewReader("hello!")), next, true, transfer.ErrLong.Error()},
 		{"broken", io.MultiReader(strings.NewReader("he"), iotest.ErrReader(broken)), next, true, "broken"},
 		{"broken after it", io.MultiReader(strings.NewReader("hello"), iotest.ErrReader(broken)), next, true, "broken"},
+		{"a count too large", returning(5), next, true, "returned 5 for a buffer of 4 bytes"},
+		{"a count below 0", returning(-1), next, true, "returned -1 for a buffer of 4 bytes"},
+		{"no progress", returning(never...), next, true, io.ErrNoProgress.Error()},
+		{"no progress after it", returning(append([]int{4, 1}, never...)...), next, true, io.ErrNoProgress.Error()},
+		{"slow progress", returning(slices.Concat(never[:98], []int{4}, never[:98], []int{1}, never[:98])...), next, false, ""},
 		{"transport", nil, func(*transfer.Upload) error { return broken }, false, "broken"},
 		{"panic", nil, func(*transfer.Upload) error { panic("oh") }, true, "oh"},
 		{"Goexit", nil, func(*transfer.Upload) error { runtime.Goexit(); return nil }, true, "Goexit"},
