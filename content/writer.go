@@ -79,9 +79,20 @@ func (b *writerBody) start() (*io.PipeReader, error) {
 		// Runs after runtime.Goexit too, which leaves err as it is here.
 		err := errors.New("content: the writer function ended its goroutine")
 		defer func() { w.CloseWithError(err) }()
-		err = b.run(w)
+		err = b.run(fullWrites{w})
 	}()
 	return r, nil
+}
+
+// fullWrites leaves out writes of nothing, which a pipe would pass on as reads of
+// nothing.
+type fullWrites struct{ *io.PipeWriter }
+
+func (w fullWrites) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	return w.PipeWriter.Write(p)
 }
 
 func (b *writerBody) WriteTo(w io.Writer) (int64, error) {

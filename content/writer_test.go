@@ -65,6 +65,25 @@ func write(w io.Writer, s string) error {
 }
 
 // A writer function that ends its goroutine must not hang the reader.
+// TestWriterOfNothing: writes of nothing, however many, are no reads of nothing.
+func TestWriterOfNothing(t *testing.T) {
+	r, err := content.Writer(func(_ context.Context, w io.Writer) error {
+		for range 1000 {
+			if _, err := w.Write(nil); err != nil {
+				return err
+			}
+		}
+		return write(w, "x")
+	}, "", -1).Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if n, err := r.Read(make([]byte, 8)); n != 1 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
 func TestWriterGoexit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, err := content.Writer(func(context.Context, io.Writer) error { runtime.Goexit(); return nil }, "", -1).Open(t.Context())

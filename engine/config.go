@@ -64,7 +64,8 @@ type Config struct {
 	NoStaleRetry bool
 }
 
-// DialFunc opens a connection, in the manner of net.Dialer.DialContext.
+// DialFunc opens a connection, in the manner of net.Dialer.DialContext. It must
+// return when ctx ends.
 type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
 // ResolveFunc returns the addresses of host, most preferred first.

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/cio"
@@ -373,3 +375,43 @@ type tardy struct {
 
 func (c *tardy) AddAborter(a engine.Aborter) uint64 { c.aborter = a; return 1 }
 func (c *tardy) RemoveAborter(uint64) bool          { return false }
+
+// TestForgetsEngines: what is used again keeps nothing of an engine that is closed.
+func TestForgetsEngines(t *testing.T) {
+	p := newPeer(t, answering(ok))
+	closed := func() weak.Pointer[cio.Engine] {
+		e := cio.Config{Pipelining: true, Proxy: engine.NoProxy}.New(engine.Config{})
+		for range 3 {
+			mustFetch(t, e, p.get())
+		}
+		e.Close()
+		return weak.Make(e)
+	}()
+	other := newEngine(t, cio.Config{})
+	eventually(t, "the engine is collected", func() bool {
+		mustFetch(t, other, p.get())
+		runtime.GC()
+		return closed.Value() == nil
+	})
+}
+
+// TestLyingWriter: a Writer that breaks its contract harms nobody but itself.
+func TestLyingWriter(t *testing.T) {
+	p := newPeer(t, answering(ok))
+	e := newEngine(t, cio.Config{})
+	for _, n := range []int{-1, 0, 1, 100} {
+		resp, err := e.Execute(t.Context(), p.get())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := resp.Body.(io.WriterTo).WriteTo(liar(n)); err == nil {
+			t.Errorf("a Writer that says it wrote %d of 2 bytes: no error", n)
+		}
+		io.ReadAll(resp.Body)
+		resp.Body.Close()
+	}
+}
+
+type liar int
+
+func (n liar) Write([]byte) (int, error) { return int(n), nil }

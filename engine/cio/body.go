@@ -1,6 +1,8 @@
 package cio
 
 import (
+	"cmp"
+	"errors"
 	"io"
 
 	"github.com/godwit-go/godwit/engine"
@@ -118,7 +120,7 @@ func (x *exchange) atEnd() error {
 func (x *exchange) writeBody(w io.Writer) (int64, error) {
 	var total int64
 	if x.r < x.w {
-		n, err := w.Write(x.buf[x.r:x.w])
+		n, err := give(w, x.buf[x.r:x.w])
 		x.r += n
 		total += int64(n)
 		if err != nil {
@@ -133,7 +135,7 @@ func (x *exchange) writeBody(w io.Writer) (int64, error) {
 			if have == 0 {
 				continue
 			}
-			n, err := w.Write(bulk[:have])
+			n, err := give(w, bulk[:have])
 			total += int64(n)
 			if err != nil {
 				return total, err
@@ -147,6 +149,20 @@ func (x *exchange) writeBody(w io.Writer) (int64, error) {
 	}
 	return total, end
 }
+
+// give writes b to w, and refuses what a Writer cannot have taken.
+func give(w io.Writer, b []byte) (int, error) {
+	n, err := w.Write(b)
+	switch {
+	case n < 0 || n > len(b):
+		return 0, cmp.Or(err, errInvalidWrite)
+	case n < len(b):
+		err = cmp.Or(err, io.ErrShortWrite)
+	}
+	return n, err
+}
+
+var errInvalidWrite = errors.New("the Writer returned an impossible count")
 
 // pull reads from the connection into b and returns how many bytes of the body
 // stand there then; it may be none. At the end of the body, or at an error, it

@@ -20,9 +20,9 @@ import (
 // use. A field that is set goes before its like in the shared engine.Config;
 // the default named here holds where both are unset.
 type Config struct {
-	// MaxConnections bounds the open connections; 0 = 1,000, negative = no bound. At the bound an
-	// idle connection to somewhere else is closed to make room; if there is
-	// none, requests wait in order (Timeouts.Pool).
+	// MaxConnections bounds the open connections; 0 = 1,000, negative = no bound. At
+	// the bound an idle connection to somewhere else is closed to make room; if there
+	// is none, requests wait in order (Timeouts.Pool), whatever their hosts.
 	MaxConnections int
 	// MaxConnectionsPerRoute bounds the open connections to one host and port,
 	// by one proxy; 0 = 100, negative = no bound.
@@ -68,7 +68,8 @@ type Config struct {
 	// Proxy chooses a proxy; nil = by the environment; engine.NoProxy = none.
 	Proxy engine.ProxyFunc
 	// Dial opens connections; nil = net.Dialer. LocalAddr, DialControl and the
-	// fields for TCP are then its own affair.
+	// fields for TCP are then its own affair. It must return when its context ends:
+	// a request does not wait for it any longer, and the bounds do not count it.
 	Dial engine.DialFunc
 	// Resolve looks up host names; nil = net.DefaultResolver.
 	Resolve engine.ResolveFunc
@@ -163,6 +164,7 @@ func (c Config) New(shared engine.Config) *Engine {
 		dialer: c.dialer(tls.NewLRUClientSessionCache(0)),
 		pool:   newPool(c),
 		lanes:  newLanes(c),
+		closed: make(chan struct{}),
 	}
 	if c.Protocols&HTTP2 != 0 {
 		e.http2 = newHTTP2(e)

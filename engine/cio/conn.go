@@ -2,7 +2,6 @@ package cio
 
 import (
 	"crypto/tls"
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -60,38 +59,70 @@ func bottomOf(c net.Conn) net.Conn {
 
 // shut closes the connection, at once and without a farewell, and gives back its
 // slot. It may be called by any goroutine and more than once; it doesn't block.
-func (c *conn) shut() { c.finish(c.bottom, true) }
+func (c *conn) shut() { c.finish(c.bottom.Close, true) }
 
 // yield closes the connection like shut but keeps its slot, which is then the
 // caller's; false means that it was closed, and the slot given back, before.
 func (c *conn) yield() bool {
-	closed, _ := c.finish(c.bottom, false)
+	closed, _ := c.finish(c.bottom.Close, false)
 	return closed
 }
 
-// bury closes an idle connection whose slot was given back already. With TLS it
-// says farewell: nothing is on its way that could make that block.
-func (c *conn) bury() { c.finish(c.Conn, false) }
+// bury closes an idle connection whose slot was given back already; it doesn't
+// wait for the peer. With TLS it says farewell, which a socket takes at once. What
+// else a Dial has made may take it only when the peer reads: there a timer does it,
+// in a goroutine of its own like the pool's sweep.
+func (c *conn) bury() {
+	switch {
+	case c.bottom == c.Conn.Conn:
+		c.finish(c.bottom.Close, false)
+	case c.takesIn():
+		c.finish(c.part, false)
+	default:
+		time.AfterFunc(0, func() { c.finish(c.part, false) })
+	}
+}
 
-// end closes the connection on behalf of who got it by an upgrade.
+// farewell is how long the last record may take, if a peer doesn't read, or a
+// socket is full of what one has not read. crypto/tls would give it 5 s.
+const farewell = 10 * time.Millisecond
+
+// part closes the connection by TLS, and below that when its time is over.
+func (c *conn) part() error {
+	late := time.AfterFunc(farewell, func() { c.bottom.Close() })
+	defer late.Stop()
+	return c.Conn.Close()
+}
+
+// end closes the connection on behalf of who got it by an upgrade. He waits for the
+// farewell, which goes behind all that he has written; who wants the slot does not.
 func (c *conn) end() error {
-	_, err := c.finish(c.Conn, true)
+	_, err := c.finish(func() error {
+		c.pool.drop(c.route)
+		return c.Conn.Close()
+	}, false)
 	return err
 }
 
-// finish closes the connection, by the layer given, unless it is closed.
-func (c *conn) finish(layer io.Closer, drop bool) (closed bool, err error) {
+// finish closes the connection, by the function given, unless it is closed.
+func (c *conn) finish(closing func() error, drop bool) (closed bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return false, nil
 	}
 	c.closed = true
-	err = layer.Close()
+	err = closing()
 	if drop {
 		c.pool.drop(c.route)
 	}
 	return true, err
+}
+
+func (c *conn) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
 }
 
 // margin is how much earlier than the server we give a connection up.
@@ -118,10 +149,19 @@ func (c *conn) undate() bool {
 	return c.SetDeadline(time.Time{}) == nil
 }
 
-// looksLate reports whether a look at the connection can wait until the request
-// is about to be written: it then costs next to nothing (prober.ask), and what
-// comes in meanwhile is seen too.
-func (c *conn) looksLate() bool { return c.used && c.prober != nil && c.bottom == c.Conn.Conn }
+// plain reports whether what is on the wire can be looked at and written through the
+// prober: there is a socket, and no TLS.
+func (c *conn) plain() bool { return c.prober != nil && c.bottom == c.Conn.Conn }
+
+// takesIn reports whether a small request can be written without waiting for the
+// peer: there is a buffer on the way, the kernel's.
+func (c *conn) takesIn() bool {
+	switch c.bottom.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
+}
 
 // past is a deadline that makes reads look at what is there and not wait.
 var past = time.Unix(1, 0)

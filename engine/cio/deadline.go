@@ -59,8 +59,19 @@ func (k *clock) armRead(c *conn, begin time.Time) {
 	}
 }
 
+// look brings a write's due time forward, so that it is looked at on the way: when
+// the last byte of a part went nobody tells. An idle timeout ends a write late by
+// that pause at most.
+func (k *clock) look(d transfer.Due) transfer.Due {
+	return d.Or(transfer.Due{At: time.Now().Add(max(k.Idle/10, minLook))})
+}
+
+// minLook leaves the system the time to write something.
+const minLook = 10 * time.Millisecond
+
 // requestSent starts the header timeout; it may be called by the writer of the
-// body while a read waits.
+// body while a read waits, but not when the exchange may be over: the connection's
+// deadline is the next one's then.
 func (k *clock) requestSent(c *conn) {
 	if k.Sent() {
 		k.revisions.Add(1)

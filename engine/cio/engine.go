@@ -7,9 +7,10 @@
 // while the first one waits for the response, which may come early. An idle
 // connection holds no buffers.
 //
-// A connection is reused only if it is certain that the next bytes on it are the
-// answer to the next request: whatever comes in unasked closes it. Timeouts are
-// deadlines of the connection; the end of a context closes it at once.
+// Right before a request is written, a look at the connection tells whether
+// anything came in unasked: then it is closed, and another one used. What crosses
+// the request on the wire nobody can tell from its answer. Timeouts are deadlines of
+// the connection; the end of a context closes it at once.
 //
 // Requests and responses are those of RFC 9110 and RFC 9112; how strictly they
 // are read is told by package internal/h1 and Config.Lenient.
@@ -18,6 +19,7 @@ package cio
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
@@ -49,6 +51,9 @@ type Engine struct {
 	http2  *http2        // nil = HTTP/1.1 only
 	lanes  *lanes        // nil = requests are not pipelined
 	gate   chan struct{} // holds a place for each running exchange; nil = no bound
+
+	closed  chan struct{} // by Close
+	closing sync.Once
 
 	contexts sharedctx.Watcher
 }
@@ -115,7 +120,6 @@ func (e *Engine) begin(ctx context.Context, req *engine.Request) (*exchange, *en
 	if err := ctxerr.Of(ctx); err != nil {
 		return nil, nil, &engine.OpError{Op: engine.OpPool, Err: err}
 	}
-	ctx = e.contexts.Of(ctx)
 	resp, tried, err := e.byHTTP2(ctx, req)
 	if resp != nil || err != nil {
 		return nil, resp, err
@@ -171,14 +175,18 @@ func (x *exchange) enterGate() error {
 		return nil
 	case <-x.ctx.Done():
 		return ctxerr.Of(x.ctx)
+	case <-x.engine.closed:
+		return engine.ErrClosed
 	case <-expired:
 		return limit.Err()
 	}
 }
 
-// Close refuses new requests with ErrClosed, those that wait for a connection
-// too, and closes idle connections at once, others when their exchange ends.
+// Close refuses new requests with ErrClosed, those that wait for a connection or
+// for their turn too, and closes idle connections at once, others when their
+// exchange ends.
 func (e *Engine) Close() error {
+	e.closing.Do(func() { close(e.closed) })
 	if e.http2 != nil {
 		e.http2.pool.CloseIdle(true)
 	}
@@ -194,16 +202,6 @@ func (e *Engine) CloseIdle() {
 		e.http2.pool.CloseIdle(false)
 	}
 	e.pool.closeIdle(false)
-}
-
-// Stats returns the figures of the engine's connections at this moment.
-func (e *Engine) Stats() Stats {
-	s := e.pool.stats()
-	e.lanes.waiting(&s)
-	if e.http2 != nil {
-		e.http2.count(&s)
-	}
-	return s
 }
 
 // start runs f in another goroutine.

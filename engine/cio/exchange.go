@@ -1,7 +1,6 @@
 package cio
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -65,7 +64,6 @@ type exchange struct {
 	scan  h1.Scanner
 
 	// The body:
-	use    transfer.Use
 	kind   h1.BodyKind
 	left   int64       // of a BodyLength
 	chunks *h1.Decoder // of a BodyChunked
@@ -93,7 +91,11 @@ func (x *exchange) over() {
 		return
 	}
 	x.answer.x = nil
-	*x = exchange{small: x.small, spare: cmp.Or(x.ticket, x.spare)}
+	if x.ticket != nil {
+		*x.ticket = ticket{}
+		x.spare = x.ticket
+	}
+	*x = exchange{small: x.small, spare: x.spare}
 	exchanges.Put(x)
 }
 
@@ -207,7 +209,7 @@ func (x *exchange) obtain(route dial.Route, fresh bool, wait func(*route, *waite
 		if err != nil {
 			return nil, &engine.OpError{Op: engine.OpPool, Err: err}
 		}
-		if x.unseen = c != nil && x.late && c.looksLate(); x.unseen {
+		if x.unseen = c != nil && x.late && c.plain(); x.unseen {
 			return c, nil
 		}
 		if c != nil && !(c.undate() && c.fit()) {
@@ -225,7 +227,6 @@ func (x *exchange) obtain(route dial.Route, fresh bool, wait func(*route, *waite
 
 // fill makes a connection for a slot of r.
 func (x *exchange) fill(route dial.Route, r *route) (*conn, error) {
-	x.unseen = false
 	failed := true
 	defer func() {
 		if failed { // by a panic in a hook, perhaps
@@ -234,6 +235,7 @@ func (x *exchange) fill(route dial.Route, r *route) (*conn, error) {
 	}()
 	c, err := x.dial(route, r)
 	failed = err != nil
+	x.unseen = !failed && c.plain()
 	return c, err
 }
 
@@ -276,7 +278,7 @@ func (x *exchange) dial(route dial.Route, r *route) (*conn, error) {
 func (x *exchange) try(c *conn) error {
 	x.conn, x.answer.Reused, x.answered = c, c.used, false
 	x.clock.start(c)
-	x.reg = engine.OnAbort(x.ctx, x)
+	x.reg = x.onAbort()
 	err := x.send()
 	if err == nil {
 		err = x.receive()
@@ -298,6 +300,12 @@ func (x *exchange) try(c *conn) error {
 	x.release(why)
 	x.giveBuffer()
 	return err
+}
+
+// onAbort registers with the end of the context. One that comes often has a stand-in
+// for that, which is for nothing else: what brings values of its own may share it.
+func (x *exchange) onAbort() engine.Registration {
+	return engine.OnAbort(x.engine.contexts.Of(x.ctx), x)
 }
 
 // Abort breaks the exchange because its context has ended; it implements

@@ -65,7 +65,7 @@ func newHTTP2(e *Engine) *http2 {
 	}
 	x.options = h2exchange.Options{
 		Engine: name, Timeouts: c.Timeouts, ExpectContinueTimeout: c.ExpectContinueTimeout, NoStaleRetry: c.NoStaleRetry, Start: e.start,
-		Priority: priority.Of, Opened: priority.Opened,
+		Priority: priority.Of, Opened: priority.Opened, Contexts: &e.contexts,
 	}
 	x.pool = h2pool.New(h2pool.Config{
 		MaxConnections: c.MaxConnections, MaxPerRoute: c.MaxConnectionsPerRoute, KeepAlive: c.KeepAlive, MaxAge: c.MaxAge,
@@ -140,7 +140,7 @@ func (x *http2) execute(ctx context.Context, req *engine.Request, route dial.Rou
 	}
 	y := h2exchange.New(ctx, &x.options, req)
 	if gate := x.engine.gate; gate != nil {
-		if err := y.Enter(gate); err != nil {
+		if err := y.Enter(gate, x.engine.closed); err != nil {
 			return nil, err
 		}
 		y.OnEnd = sync.OnceFunc(func() { <-gate }) // a misdirected request ends twice

@@ -275,6 +275,33 @@ func TestPanicsByHTTP2(t *testing.T) {
 	}
 }
 
+// TestCloseAtTheBound: a closed engine refuses at once, even where MaxConcurrent
+// would have a request wait; what runs goes on.
+func TestCloseAtTheBound(t *testing.T) {
+	over := make(chan struct{})
+	release := sync.OnceFunc(func() { close(over) })
+	defer release()
+	s, _, config := counted(t, true, func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		<-over
+		echoProto(w, r)
+	})
+	e := newEngine(t, cio.Config{TLS: config, MaxConcurrent: 1, Timeouts: engine.Timeouts{Pool: 5 * time.Second}})
+	first := held(t, e, mustURL(t, s.URL))
+	for range 2 {
+		e.Close()
+		if _, _, err := send(t, e, s.URL); !errors.Is(err, engine.ErrClosed) {
+			t.Errorf("error %v, want ErrClosed", err)
+		}
+	}
+	release()
+	if b, err := io.ReadAll(first.Body); err != nil || string(b) != "HTTP/2.0" {
+		t.Errorf("body %q, %v", b, err)
+	}
+	first.Body.Close()
+	eventually(t, "the connection ends", func() bool { return e.Stats().Open == 0 })
+}
+
 // TestStatsOfProxyUsers: routes that differ in the credentials for a proxy alone
 // have one row.
 func TestStatsOfProxyUsers(t *testing.T) {

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/cio"
@@ -40,6 +42,58 @@ func counted(t *testing.T, h2 bool, handler http.HandlerFunc) (*httptest.Server,
 	config := s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
 	config.NextProtos = nil
 	return s, &n, config
+}
+
+// TestNoHTTP2AfterAll: a server that doesn't read holds nobody up for whom its
+// connection is of no use.
+func TestNoHTTP2AfterAll(t *testing.T) {
+	s := httptest.NewTLSServer(nil)
+	s.Close()
+	for _, tc := range []struct {
+		name      string
+		protocols cio.Protocols
+		proto     string // what the server chooses
+		closes    bool   // the engine, before that
+		want      string
+	}{
+		{"another protocol", cio.HTTP2, "", false, "tls: protocol error: pipe.test:443 does not speak HTTP/2: by ALPN it chose no protocol (RFC 9113 §3.2)"},
+		{"closed", 0, "h2", true, "build: engine is closed"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				handshake, over := make(chan struct{}), make(chan struct{})
+				defer close(over)
+				d := newPipes(t, func(c *peerConn) {
+					config := &tls.Config{Certificates: s.TLS.Certificates, MaxVersion: tls.VersionTLS12}
+					if tc.proto != "" {
+						config.NextProtos = []string{tc.proto}
+					}
+					<-handshake
+					tls.Server(c.Conn, config).Handshake()
+					<-over
+				})
+				e := newEngine(t, cio.Config{Dial: d.dial, Protocols: tc.protocols, TLS: &tls.Config{InsecureSkipVerify: true}})
+				result := make(chan error)
+				begin := time.Now()
+				go func() {
+					_, _, err := send(t, e, "https://pipe.test/")
+					result <- err
+				}()
+				synctest.Wait()
+				if tc.closes {
+					e.Close()
+				}
+				close(handshake)
+				err := <-result
+				if err == nil || err.Error() != tc.want {
+					t.Errorf("error = %v, want %s", err, tc.want)
+				}
+				if took := time.Since(begin); took > time.Second {
+					t.Errorf("after %v", took)
+				}
+			})
+		})
+	}
 }
 
 func echoProto(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) }

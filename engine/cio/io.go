@@ -52,17 +52,33 @@ func (x *exchange) seen() bool {
 		return true
 	}
 	x.unseen = false
-	return x.conn.fit()
+	return x.conn.fit() || x.greeted()
 }
+
+// greeted reports whether the connection is a new one. What came on it before its
+// first request is taken for the answer, as by that a server says that it is too
+// busy; nothing follows on it then.
+func (x *exchange) greeted() bool {
+	if x.conn.used {
+		return false
+	}
+	x.noReuse = errUnasked
+	return true
+}
+
+var errUnasked = errors.New("bytes came in before the first request")
 
 // ask writes a whole request and, where that saves a system call, reads the
 // beginning of the answer into the buffer: read then returns it.
 func (x *exchange) ask(request []byte) error {
-	if !x.unseen || x.clock.each() {
+	if !x.unseen || x.clock.each() || x.req.Trace != nil { // which is to be told in between
 		if !x.seen() {
 			return errUnfit
 		}
-		return x.write(request)
+		if x.req.Body == nil || !x.conn.plain() {
+			return x.write(request)
+		}
+		return x.put(request)
 	}
 	x.unseen = false
 	t := &x.talk
@@ -78,17 +94,29 @@ func (x *exchange) ask(request []byte) error {
 
 // askedInPart goes on after an ask that has not written all.
 func (x *exchange) askedInPart(t *talk) error {
-	request := t.request
+	rest := t.request[t.wrote:]
 	switch {
 	case t.err != nil:
 		return x.clock.explain(x.netError("write", t.err)) // it was over before it began
-	case !t.quiet:
-		return errUnfit
 	case t.writeErr != nil:
 		return x.wrote(t.wrote, x.netError("write", t.writeErr))
+	case !t.quiet && !x.greeted():
+		return errUnfit
+	case x.req.Body == nil:
+		return x.write(rest)
 	}
 	x.wrote(t.wrote, nil)
-	return x.write(request[t.wrote:])
+	x.startRest(rest)
+	return nil
+}
+
+// put writes a whole request as far as the socket takes it at once.
+func (x *exchange) put(request []byte) error {
+	n, err := x.conn.prober.put(request)
+	if err = x.wrote(n, x.netError("write", err)); err == nil && n < len(request) {
+		x.startRest(request[n:])
+	}
+	return err
 }
 
 // talk is a request and the first read of its answer, for prober.ask, and what
@@ -140,6 +168,9 @@ func (x *exchange) write(p []byte) error {
 			piece = p[:min(len(p), 16<<10)]
 		}
 		d := x.clock.WriteDue(begin)
+		if plain {
+			d = x.clock.look(d)
+		}
 		x.conn.SetWriteDeadline(d.At)
 		n, err := x.conn.Write(piece)
 		if n > 0 {
@@ -154,7 +185,10 @@ func (x *exchange) write(p []byte) error {
 		if !isDeadline(err) {
 			return err
 		}
-		if d = x.clock.WriteDue(begin); !plain || d.Over(time.Now()) {
+		if !plain {
+			return d.Err()
+		}
+		if d = x.clock.WriteDue(begin); d.Over(time.Now()) {
 			return d.Err()
 		}
 	}
@@ -167,7 +201,7 @@ func (x *exchange) readFrom(piece io.LimitedReader) (int64, error) {
 	size, tcp := piece.N, x.conn.Conn.Conn.(*net.TCPConn)
 	for begin := time.Now(); ; {
 		if x.clock.Idle > 0 {
-			tcp.SetWriteDeadline(x.clock.WriteDue(begin).At)
+			tcp.SetWriteDeadline(x.clock.look(x.clock.WriteDue(begin)).At)
 		}
 		n, err := tcp.ReadFrom(&piece)
 		if n > 0 {

@@ -113,10 +113,10 @@ func (s *lanes) of(e *Engine, route dial.Route) *lane {
 	return l
 }
 
-// waiting adds the requests that wait for a place to the pool's statistics.
-func (s *lanes) waiting(stats *Stats) {
+// stats returns the requests that wait for a place.
+func (s *lanes) stats() (routes []RouteStats) {
 	if s == nil {
-		return
+		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,18 +124,11 @@ func (s *lanes) waiting(stats *Stats) {
 		l.mu.Lock()
 		n := len(l.queue)
 		l.mu.Unlock()
-		if n == 0 {
-			continue
-		}
-		stats.Waiting += n
-		name := key.String()
-		for i := range stats.Routes {
-			if stats.Routes[i].Route == name {
-				stats.Routes[i].Waiting += n
-				break
-			}
+		if n > 0 {
+			routes = append(routes, RouteStats{Route: key.String(), Waiting: n})
 		}
 	}
+	return routes
 }
 
 // close refuses those who wait for a place. The pool is closed already.

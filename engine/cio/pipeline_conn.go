@@ -86,6 +86,9 @@ func newPipe(l *lane, c *conn) *pipe {
 	case *net.TCPConn, *net.UnixConn:
 		p.solid = true
 	}
+	if !c.used && c.plain() && !c.fit() {
+		p.closing = errUnasked // it is the answer to the first request, and nothing follows
+	}
 	return p
 }
 

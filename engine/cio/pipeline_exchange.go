@@ -71,7 +71,7 @@ func (x *exchange) runPiped(key dial.Route) (c *conn, alone bool, err error) {
 	}
 	x.scan.Limits = x.engine.limits
 	x.takeTicket(x.engine.lanes.of(x.engine, key), head)
-	x.reg = engine.OnAbort(x.ctx, x)
+	x.reg = x.onAbort()
 	for {
 		if c, alone, err = x.queueUp(); err == nil && (c != nil || !alone) {
 			x.tellConn(c)

@@ -19,7 +19,8 @@ import (
 // the one used last is used next, so that the surplus can expire. Who finds
 // neither an idle connection nor a slot waits; a connection that becomes idle
 // goes to the first waiter of its route, a slot to the first of all waiters that
-// may use it.
+// may use it. The connection is closed for its slot if that one came earlier:
+// those of a busy route would else have it among themselves for ever.
 //
 // Expiry costs no goroutine: an idle connection's time is looked at when it is
 // taken, and one timer for the whole pool, set only while something is idle,
@@ -35,7 +36,6 @@ type pool struct {
 	routes   map[dial.Route]*route
 	queued   []*route // those with waiters
 	open     int      // slots taken
-	idle     int
 	waiting  int
 	arrivals uint64
 	closed   bool
@@ -149,7 +149,6 @@ func (p *pool) popIdle(r *route, dead []*conn) (*conn, []*conn) {
 		c := r.idle[last]
 		r.idle[last] = nil
 		r.idle = r.idle[:last]
-		p.idle--
 		if now < c.expires {
 			c.idleFor = now - c.idleSince
 			return c, dead
@@ -183,7 +182,6 @@ func (p *pool) reserve(r *route, dead []*conn) (bool, []*conn) {
 	if victim != nil {
 		dead = append(dead, victim.idle[0])
 		victim.idle = slices.Delete(victim.idle, 0, 1)
-		p.idle--
 		p.forget(victim)
 	}
 	p.open++
@@ -259,6 +257,13 @@ func (p *pool) firstQueued() *route {
 	return found
 }
 
+// overtakes reports whether who is first in r, served now, would go before somebody
+// elsewhere who came earlier and needs but a slot. mu is held.
+func (p *pool) overtakes(r *route) bool {
+	q := p.firstQueued()
+	return q != nil && q.waiters[0].arrival < r.waiters[0].arrival
+}
+
 // pop takes the first waiter of r. mu is held.
 func (p *pool) pop(r *route) *waiter {
 	w := r.waiters[0]
@@ -299,7 +304,7 @@ func (p *pool) put(c *conn) error {
 	p.mu.Lock()
 	now := p.now()
 	why := p.unfit(c, now)
-	if why == nil && len(r.waiters) > 0 && !r.waiters[0].fresh {
+	if why == nil && len(r.waiters) > 0 && !r.waiters[0].fresh && !p.overtakes(r) {
 		c.idleFor = 0
 		p.pop(r).grant <- grant{conn: c}
 		p.mu.Unlock()
@@ -315,7 +320,6 @@ func (p *pool) put(c *conn) error {
 	}
 	c.idleSince = now
 	r.idle = append(r.idle, c)
-	p.idle++
 	if p.timerAt == 0 || c.expires < p.timerAt {
 		p.arm(now, c.expires)
 	}
@@ -392,7 +396,6 @@ func (p *pool) sweep() {
 
 // release gives back the slots of idle connections. mu is held.
 func (p *pool) release(conns []*conn) {
-	p.idle -= len(conns)
 	for _, c := range conns {
 		p.forget(c.route)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/url"
 	"slices"
 	"sync"
@@ -87,6 +88,83 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 		wg.Wait()
 		if !slices.IsSorted(order) || len(order) != 8 {
 			t.Errorf("order %v", order)
+		}
+	})
+}
+
+// TestOrderAmongRoutes: at the total limit requests are served as they came,
+// whatever their routes; a connection goes on only to the route of who is next.
+func TestOrderAmongRoutes(t *testing.T) {
+	for name, tc := range map[string]struct {
+		config       cio.Config
+		hosts, dials string // of the first request, whose body is open, and of those that wait
+	}{
+		"one other":            {config: cio.Config{MaxConnections: 1}, hosts: "bbabb", dials: "bab"},
+		"taking turns":         {config: cio.Config{MaxConnections: 1}, hosts: "bababa", dials: "bababa"},
+		"pipelining, POST":     {config: cio.Config{MaxConnections: 1, Pipelining: true}, hosts: "bbabb", dials: "bab"},
+		"at its route's limit": {config: cio.Config{MaxConnections: 1, MaxConnectionsPerRoute: 1}, hosts: "bbabb", dials: "bab"},
+		"limit of the route":   {config: cio.Config{MaxConnectionsPerRoute: 1}, hosts: "bbb", dials: "b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release := make(chan struct{})
+				defer close(release)
+				d := newPipes(t, withheld(release))
+				var mu sync.Mutex
+				var served, dialed string
+				tc.config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+					mu.Lock()
+					dialed += address[:1]
+					mu.Unlock()
+					return d.dial(ctx, network, address)
+				}
+				e := newEngine(t, tc.config)
+				var wg sync.WaitGroup
+				for _, host := range tc.hosts {
+					wg.Go(func() {
+						resp, err := e.Execute(t.Context(), &engine.Request{Method: "POST", URL: site(t, string(host))})
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						mu.Lock()
+						served += string(host)
+						mu.Unlock()
+						io.ReadAll(resp.Body)
+						resp.Body.Close()
+					})
+					synctest.Wait()
+				}
+				for range tc.hosts {
+					release <- struct{}{}
+					synctest.Wait()
+				}
+				wg.Wait()
+				if served != tc.hosts || dialed != tc.dials {
+					t.Errorf("served %q, want %q; connections to %q, want %q", served, tc.hosts, dialed, tc.dials)
+				}
+			})
+		})
+	}
+}
+
+// TestStatsAddUp: those who wait on a route of which the pool knows nothing, as it
+// may be for a moment, are in its row too.
+func TestStatsAddUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		defer close(release)
+		d := newPipes(t, withheld(release))
+		e := newEngine(t, cio.Config{Dial: d.dial, Pipelining: true})
+		defer held(t, e, site(t, "c")).Body.Close()
+		defer cio.QueueInLane(e, "a:80")()
+		defer cio.QueueForHTTP2(e, "b:443")()
+		synctest.Wait()
+		want := cio.Stats{Open: 1, Waiting: 2, Routes: []cio.RouteStats{
+			{Route: "http://a:80", Waiting: 1}, {Route: "http://c:80", Open: 1}, {Route: "https://b:443", Waiting: 1},
+		}}
+		if diff := cmp.Diff(want, e.Stats()); diff != "" {
+			t.Error(diff)
 		}
 	})
 }
@@ -191,6 +269,7 @@ func TestWaitEnds(t *testing.T) {
 		"MaxConcurrent":          {config: cio.Config{MaxConcurrent: 1}, timeouts: engine.Timeouts{Pool: time.Second}, after: time.Second, kind: engine.KindPool, is: context.DeadlineExceeded},
 		"MaxConcurrent, dead":    {config: cio.Config{MaxConcurrent: 1}, deadline: time.Second, after: time.Second, kind: engine.KindRequest, is: context.DeadlineExceeded},
 		"MaxConcurrent, cancel":  {config: cio.Config{MaxConcurrent: 1}, cancel: time.Second, after: time.Second, is: context.Canceled},
+		"MaxConcurrent, closed":  {config: cio.Config{MaxConcurrent: 1}, close: time.Second, after: time.Second, is: engine.ErrClosed},
 		"cancelled, total limit": {config: cio.Config{MaxConnections: 1}, cancel: time.Second, after: time.Second, is: context.Canceled},
 	} {
 		t.Run(name, func(t *testing.T) {

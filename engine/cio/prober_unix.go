@@ -3,6 +3,7 @@
 package cio
 
 import (
+	"cmp"
 	"io"
 	"os"
 	"syscall"
@@ -44,6 +45,21 @@ func (p *prober) ask(t *talk) {
 	p.silent, p.talk = false, t
 	t.err = p.raw.Read(p.visit)
 	p.talk = nil
+}
+
+// put writes what the socket takes at once.
+func (p *prober) put(b []byte) (n int, err error) {
+	var failed error
+	err = p.raw.Write(func(fd uintptr) bool {
+		if n, failed = again(syscall.Write, fd, b); failed != nil && failed != syscall.EAGAIN {
+			failed = os.NewSyscallError("write", failed)
+		} else {
+			failed = nil
+		}
+		n = max(n, 0)
+		return true
+	})
+	return n, cmp.Or(err, failed)
 }
 
 // see is called when a look or an ask begins and, in an ask, whenever there may

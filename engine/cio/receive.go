@@ -144,7 +144,9 @@ func (x *exchange) respond(head *h1.Head, raw []byte) error {
 		a.RawHead = append([]byte(nil), raw...)
 	}
 	x.conn.serverKeeps = time.Duration(framing.KeepAliveTimeout) * time.Second
-	if (!framing.KeepAlive || framing.KeepAliveTimeout == 0) && x.noReuse == nil {
+	// A 408 may have been on its way before there was a request, and is an end in any
+	// case (RFC 9110 §15.5.9).
+	if (!framing.KeepAlive || framing.KeepAliveTimeout == 0 || head.Status == 408) && x.noReuse == nil {
 		x.noReuse = errNotKept
 	}
 	if x.ticket == nil {
@@ -206,6 +208,9 @@ type upgraded struct {
 // Read returns first what came together with the response's head.
 func (u *upgraded) Read(p []byte) (int, error) {
 	if len(u.early) > 0 {
+		if u.conn.isClosed() {
+			return 0, net.ErrClosed
+		}
 		n := copy(p, u.early)
 		if u.early = u.early[n:]; len(u.early) == 0 {
 			u.early = nil

@@ -1,13 +1,19 @@
 package cio_test
 
 import (
+	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -304,6 +310,161 @@ func TestCloseIdleAndClose(t *testing.T) {
 	}
 	resp.Body.Close()
 	eventually(t, "the last connection is closed", func() bool { return p.open.Load() == 0 })
+}
+
+// overTLS lets script answer by TLS 1.2, where an alert can be told by its type, and
+// returns what a client needs for that.
+func overTLS(script func(raw net.Conn, c *peerConn)) (func(*peerConn), *tls.Config) {
+	s := httptest.NewTLSServer(nil)
+	s.Close()
+	return func(c *peerConn) {
+		secure := tls.Server(c.Conn, &tls.Config{Certificates: s.TLS.Certificates})
+		script(c.Conn, &peerConn{Conn: secure, Reader: bufio.NewReader(secure), n: c.n})
+	}, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}
+}
+
+// isFarewell reports whether the next record is an alert, which is the last there is.
+func isFarewell(raw net.Conn) bool {
+	b, _ := io.ReadAll(raw)
+	return len(b) > 0 && b[0] == 21
+}
+
+// TestIdleTLSIsClosed: who closes an idle connection waits for no peer that doesn't
+// read; one that does read gets a close_notify.
+func TestIdleTLSIsClosed(t *testing.T) {
+	closers := map[string]func(*testing.T, *cio.Engine, *pipes){
+		"CloseIdle": func(_ *testing.T, e *cio.Engine, _ *pipes) { e.CloseIdle() },
+		"Close":     func(_ *testing.T, e *cio.Engine, _ *pipes) { e.Close() },
+		"another route": func(t *testing.T, e *cio.Engine, d *pipes) {
+			for i := range 2 {
+				req := d.get()
+				req.URL = mustURL(t, fmt.Sprintf("http://other%d.test/", i))
+				mustFetch(t, e, req)
+			}
+		},
+		"expiry": func(*testing.T, *cio.Engine, *pipes) { time.Sleep(2 * time.Second) },
+	}
+	for name, closing := range closers {
+		for _, reads := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/reads %v", name, reads), func(t *testing.T) {
+				var said atomic.Int32
+				secure, config := overTLS(func(raw net.Conn, c *peerConn) {
+					c.head()
+					c.send(ok)
+					if reads && isFarewell(raw) {
+						said.Add(1)
+					}
+				})
+				synctest.Test(t, func(t *testing.T) {
+					var gone atomic.Int32
+					over := make(chan struct{})
+					d := newPipes(t, func(c *peerConn) {
+						if c.n >= 2 {
+							answering(ok)(c)
+							return
+						}
+						secure(c)
+						<-over
+					})
+					dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+						c, err := d.dial(ctx, network, addr)
+						return &toldClose{Conn: c, told: func() { gone.Add(1) }}, err
+					}
+					e := newEngine(t, cio.Config{Dial: dial, TLS: config, MaxConnections: 2, KeepAlive: time.Second})
+					defer close(over)
+					for i := range 2 {
+						req := d.get()
+						req.URL = mustURL(t, fmt.Sprintf("https://idle%d.test/", i))
+						mustFetch(t, e, req)
+						time.Sleep(time.Millisecond) // they are idle for longer than what comes next
+					}
+					begin := time.Now()
+					closing(t, e, d)
+					if took := time.Since(begin); took > 0 && name != "expiry" {
+						t.Errorf("it took %v", took)
+					}
+					time.Sleep(100 * time.Millisecond)
+					synctest.Wait()
+					if n := gone.Load(); n != 2 {
+						t.Errorf("%d connections are closed", n)
+					}
+					if reads && said.Load() != 2 {
+						t.Errorf("%d servers were told", said.Load())
+					}
+				})
+			})
+		}
+	}
+}
+
+// toldClose tells when it is closed first.
+type toldClose struct {
+	net.Conn
+	once sync.Once
+	told func()
+}
+
+func (c *toldClose) Close() error {
+	c.once.Do(c.told)
+	return c.Conn.Close()
+}
+
+// TestFarewellBySocket is the like of TestIdleTLSIsClosed for a real one.
+func TestFarewellBySocket(t *testing.T) {
+	said := make(chan bool, 1)
+	secure, config := overTLS(func(raw net.Conn, c *peerConn) {
+		c.head()
+		c.send(ok)
+		said <- isFarewell(raw)
+	})
+	p := newPeer(t, secure)
+	p.url.Scheme = "https"
+	e := newEngine(t, cio.Config{TLS: config})
+	mustFetch(t, e, p.get())
+	e.Close()
+	if !within(t, "the end of the connection", said) {
+		t.Error("no close_notify")
+	}
+}
+
+// TestUpgradedTLSIsClosed: its slot is free before the peer takes the farewell, and
+// that has all of crypto/tls's time, since it goes behind what was written.
+func TestUpgradedTLSIsClosed(t *testing.T) {
+	secure, config := overTLS(func(_ net.Conn, c *peerConn) {
+		c.head()
+		c.send("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		over := make(chan struct{})
+		d := newPipes(t, func(c *peerConn) {
+			if c.n > 0 {
+				answering(ok)(c)
+				return
+			}
+			secure(c)
+			<-over
+		})
+		e := newEngine(t, cio.Config{Dial: d.dial, TLS: config, MaxConnections: 1})
+		defer close(over)
+		req := d.get()
+		req.URL, req.Protocol = mustURL(t, "https://upgraded.test/"), "echo"
+		resp, err := e.Execute(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin, closed := time.Now(), make(chan time.Duration)
+		go func() {
+			resp.Upgraded.Close()
+			closed <- time.Since(begin)
+		}()
+		mustFetch(t, e, d.get())
+		if took := time.Since(begin); took > 0 {
+			t.Errorf("another request took %v", took)
+		}
+		if took := <-closed; took != 5*time.Second {
+			t.Errorf("Close took %v", took)
+		}
+	})
 }
 
 func mustURL(t testing.TB, s string) *url.URL {

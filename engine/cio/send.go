@@ -2,7 +2,6 @@ package cio
 
 import (
 	"errors"
-	"net"
 
 	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine"
@@ -13,7 +12,7 @@ import (
 )
 
 // maxInline is the largest body in memory that the caller's goroutine writes
-// itself, before it looks for an answer: about what a socket takes in at once.
+// itself, before it looks for an answer, as far as the socket takes it in at once.
 const maxInline = 64 << 10
 
 // send writes the request, or starts the goroutine that writes its body.
@@ -164,13 +163,18 @@ func (x *exchange) sendHead(head []byte) error {
 	return nil
 }
 
-// sendWhole writes head and body from this goroutine, by one system call.
+// sendWhole writes head and body from this goroutine, by one system call. What is
+// not taken in at once is sent by another: the peer may answer, and wait for the
+// answer to be read, before it has read all.
 func (x *exchange) sendWhole(head, body []byte) error {
 	var err error
-	if len(body) <= cap(head)-len(head) {
+	if len(body) == 0 || len(body) <= cap(head)-len(head) && x.conn.takesIn() {
 		err = x.ask(append(head, body...))
 	} else {
 		err = x.gather(head, body)
+	}
+	if x.upload != nil {
+		return nil // it tells the trace and the clock
 	}
 	if err != nil || x.req.Trace != nil {
 		if err = x.toldWhole(err); err != nil {
@@ -207,19 +211,19 @@ func (x *exchange) toldWhole(err error) error {
 	return nil
 }
 
-// gather writes head and body from where they are.
+// gather writes head and body from a buffer, as far as that does not have to wait.
 func (x *exchange) gather(head, body []byte) error {
 	if !x.seen() {
 		return errUnfit
 	}
-	if tcp, ok := x.conn.Conn.Conn.(*net.TCPConn); ok && x.clock.Idle <= 0 {
-		buffers := net.Buffers{head, body}
-		n, err := buffers.WriteTo(tcp)
-		return x.wrote(int(n), err)
-	}
 	bulk := getBulk()
 	defer putBulk(bulk)
-	return x.write(append(append(bulk[:0], head...), body...))
+	request := append(append(bulk[:0], head...), body...)
+	if !x.conn.plain() {
+		x.startRest(request)
+		return nil
+	}
+	return x.put(request)
 }
 
 // sendExpecting writes the head and waits for leave to send the body

@@ -7,12 +7,15 @@ import (
 	"github.com/godwit-go/godwit/internal/dial"
 )
 
-// Stats is a snapshot of an engine's connections.
+// Stats is a snapshot of an engine's connections. Its parts for HTTP/2 and for
+// pipelining are taken a moment later than the rest: under load what changes just
+// then may be missing, or be counted as it was and as it is.
 type Stats struct {
 	// Open counts connections, those being made included, Idle the unused among
 	// them, Waiting the requests that wait for one.
 	Open, Idle, Waiting int
-	// Routes are the same figures by route, sorted by its name.
+	// Routes are the same figures by route, sorted by its name; they add up to
+	// those above.
 	Routes []RouteStats
 }
 
@@ -24,36 +27,45 @@ type RouteStats struct {
 	Open, Idle, Waiting int
 }
 
-// count adds the idle connections that speak HTTP/2, and the requests that wait
-// for one; the open ones have slots in the pool and are counted there.
-func (x *http2) count(s *Stats) {
-	h := x.pool.Stats()
-	s.Idle += h.Idle
-	s.Waiting += h.Waiting
-	for _, from := range h.Routes {
-		i := slices.IndexFunc(s.Routes, func(r RouteStats) bool { return r.Route == from.Route })
-		if i >= 0 {
-			s.Routes[i].Idle += from.Idle
-			s.Routes[i].Waiting += from.Waiting
-		}
+// Stats returns the figures of the engine's connections at this moment.
+func (e *Engine) Stats() Stats {
+	routes := e.pool.stats()
+	routes = append(routes, e.lanes.stats()...)
+	routes = append(routes, e.http2.stats()...)
+	slices.SortFunc(routes, func(a, b RouteStats) int { return cmp.Compare(a.Route, b.Route) })
+	s := Stats{Routes: unite(routes)}
+	for _, r := range s.Routes {
+		s.Open, s.Idle, s.Waiting = s.Open+r.Open, s.Idle+r.Idle, s.Waiting+r.Waiting
 	}
+	return s
 }
 
-func (p *pool) stats() Stats {
+// stats returns the idle connections that speak HTTP/2, and the requests that wait
+// for one; the open ones have slots in the pool and are counted there.
+func (x *http2) stats() (routes []RouteStats) {
+	if x == nil {
+		return nil
+	}
+	for _, r := range x.pool.Stats().Routes {
+		if r.Idle > 0 || r.Waiting > 0 {
+			routes = append(routes, RouteStats{Route: r.Route, Idle: r.Idle, Waiting: r.Waiting})
+		}
+	}
+	return routes
+}
+
+func (p *pool) stats() (routes []RouteStats) {
 	p.mu.Lock()
-	s := Stats{Open: p.open, Idle: p.idle, Waiting: p.waiting}
 	keys := make([]dial.Route, 0, len(p.routes))
 	for key, r := range p.routes {
 		keys = append(keys, key)
-		s.Routes = append(s.Routes, RouteStats{Open: r.open, Idle: len(r.idle), Waiting: len(r.waiters)})
+		routes = append(routes, RouteStats{Open: r.open, Idle: len(r.idle), Waiting: len(r.waiters)})
 	}
 	p.mu.Unlock()
 	for i, key := range keys {
-		s.Routes[i].Route = key.String()
+		routes[i].Route = key.String()
 	}
-	slices.SortFunc(s.Routes, func(a, b RouteStats) int { return cmp.Compare(a.Route, b.Route) })
-	s.Routes = unite(s.Routes)
-	return s
+	return routes
 }
 
 // unite adds up what has the same name: routes may differ in the credentials for

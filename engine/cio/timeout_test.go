@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,6 +142,37 @@ func TestIdleCountsBothWays(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})
+}
+
+// TestIdleWrite: a part of a write that goes out before the peer stops reading makes
+// the idle timeout late by a tenth at most.
+func TestIdleWrite(t *testing.T) {
+	for name, length := range map[string]int64{"known": 1 << 20, "chunked": -1} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newPipes(t, func(c *peerConn) {
+					c.head()
+					for range 2 {
+						time.Sleep(3 * time.Second)
+						c.take(5000)
+					}
+					time.Sleep(time.Minute)
+				})
+				e := newEngine(t, cio.Config{Dial: d.dial})
+				req := d.get()
+				req.Method, req.Body = "POST", streamed(strings.Repeat("x", 1<<20), length)
+				req.Timeouts.Idle = 4 * time.Second
+				begin := time.Now()
+				_, err := e.Execute(t.Context(), req)
+				if te, ok := errors.AsType[*engine.TimeoutError](err); !ok || te.Kind != engine.KindIdle {
+					t.Errorf("error = %v", err)
+				}
+				if after := time.Since(begin) - 6*time.Second; after < 4*time.Second || after > 4400*time.Millisecond {
+					t.Errorf("%v after the last byte", after)
+				}
+			})
+		})
+	}
 }
 
 // TestDeadlineOfTheHead: it does not reach the body of the response, nor that of

@@ -2,6 +2,7 @@ package cio_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -56,6 +57,25 @@ func TestUpgrade(t *testing.T) {
 	resp.Upgraded.Close()
 	if err := resp.Upgraded.Close(); err != nil {
 		t.Errorf("second Close: %v", err)
+	}
+}
+
+// TestUpgradedIsClosed: what came with the head is not read after Close either.
+func TestUpgradedIsClosed(t *testing.T) {
+	p := newPeer(t, func(c *peerConn) {
+		c.head()
+		c.send("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nearly")
+		c.rest()
+	})
+	req := p.get()
+	req.Protocol = "echo"
+	resp, err := newEngine(t, cio.Config{}).Execute(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Upgraded.Close()
+	if n, err := resp.Upgraded.Read(make([]byte, 8)); n != 0 || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("%d bytes, %v", n, err)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 type upload struct {
 	transfer.Upload // Length may be h1.Chunked
 	x               *exchange
+	bulk            *[bulkSize]byte // to be given back at the end
 }
 
 func (x *exchange) startUpload(s *transfer.Source, length int64) {
@@ -24,7 +25,24 @@ func (x *exchange) startUpload(s *transfer.Source, length int64) {
 	x.engine.start(u.run)
 }
 
-func (u *upload) run() { u.Run(u.send, u.end) }
+// startRest writes what is left of a request in memory. It takes a copy: the answer is
+// read to where that is.
+func (x *exchange) startRest(rest []byte) {
+	if t := x.req.Trace; t != nil && t.WroteHeader != nil {
+		t.WroteHeader()
+	}
+	u := &upload{x: x, bulk: getBulk()}
+	u.Init(&transfer.Source{Data: append(u.bulk[:0], rest...), InMemory: true}, int64(len(rest)))
+	x.upload, x.lent = u, true
+	x.engine.start(u.run)
+}
+
+func (u *upload) run() {
+	u.Run(u.send, u.end)
+	if u.bulk != nil {
+		putBulk(u.bulk)
+	}
+}
 
 func (u *upload) send() error {
 	if u.Length == h1.Chunked {
@@ -43,10 +61,11 @@ func (u *upload) end(err error) {
 	// closed its side, and the owner reads that.
 }
 
-// complete tells that the last byte was written.
+// complete tells that the last byte was written: the clock first, because who is told
+// that all was sent may hand the connection on.
 func (u *upload) complete() {
-	u.Complete()
 	u.x.clock.requestSent(u.x.conn)
+	u.Complete()
 }
 
 // finish ends the upload and reports whether all was sent; see

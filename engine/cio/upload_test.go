@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/godwit-go/godwit/content"
@@ -300,6 +301,70 @@ func TestCancelWhileTheSourceWaits(t *testing.T) {
 	if _, err := io.WriteString(w, "y"); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("write to the source: %v", err)
 	}
+}
+
+// TestHeaderTimeoutStartsLate: the body's goroutine is held up where it starts the
+// header timeout, which sets a deadline. That must not be the next exchange's.
+func TestHeaderTimeoutStartsLate(t *testing.T) {
+	for name, tc := range map[string]struct {
+		length int64
+		wire   string
+	}{
+		"known":   {5, "hello"},
+		"chunked": {-1, "5\r\nhello\r\n0\r\n\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				proceed, reply := make(chan struct{}), make(chan struct{})
+				d := newPipes(t, func(c *peerConn) {
+					for {
+						switch head := c.head(); {
+						case head == "":
+							return
+						case strings.HasPrefix(head, "POST"):
+							c.take(len(tc.wire))
+						default:
+							<-reply
+						}
+						c.send(ok)
+					}
+				})
+				dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+					c, err := d.dial(ctx, network, addr)
+					return &heldUp{Conn: c, proceed: proceed}, err
+				}
+				e := newEngine(t, cio.Config{Dial: dial})
+				req := d.get()
+				req.Method, req.Body, req.Timeouts.Header = "POST", streamed("hello", tc.length), time.Minute
+				mustFetch(t, e, req)
+				result := make(chan error)
+				go func() {
+					_, _, err := fetch(t.Context(), e, d.get())
+					result <- err
+				}()
+				synctest.Wait() // the next request waits for its answer
+				close(proceed)
+				synctest.Wait()
+				close(reply)
+				if err := <-result; err != nil {
+					t.Errorf("the next request: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// heldUp is a connection on which it takes its time to set a deadline that is over.
+type heldUp struct {
+	net.Conn
+	proceed <-chan struct{}
+}
+
+func (c *heldUp) SetReadDeadline(at time.Time) error {
+	if !at.IsZero() && at.Before(time.Now()) {
+		<-c.proceed
+	}
+	return c.Conn.SetReadDeadline(at)
 }
 
 func TestExpectContinue(t *testing.T) {

@@ -13,6 +13,7 @@ func closeTests() []test {
 		{name: "BeforeTheHead", run: closeBeforeHead},
 		{name: "NewRequestsAreRefused", run: closeRefuses},
 		{name: "WaitersAreRefused", needs: engine.ConnectionLimits, run: closeWaiters},
+		{name: "WaitersForTheirTurnAreRefused", needs: engine.ConcurrencyLimit, run: closeAtTheGate},
 		{name: "Twice", run: closeTwice},
 		{name: "ManyEngines", run: closeMany},
 	}
@@ -100,6 +101,28 @@ func closeWaiters(t *T) {
 			t.Errorf("waiter: %v, want engine.ErrClosed", r.err)
 		}
 	}
+	s.WaitClosed(t)
+}
+
+// closeAtTheGate: who waits because of MaxConcurrent is refused at once, and does not
+// wait for those who run.
+func closeAtTheGate(t *T) {
+	e := t.engine(func(c *engine.Config) { c.MaxConcurrent = 1 })
+	s, release := t.holding()
+	held := t.must(e, t.request("GET", s.URL+"/hold"))
+	var done []<-chan result
+	for range 3 {
+		done = append(done, t.startReading(e, t.request("GET", s.URL)))
+	}
+	t.wantWaiting(3)
+	e.Close()
+	for _, d := range done {
+		if r := within(t, "a waiter after Close", d); !errors.Is(r.err, engine.ErrClosed) {
+			t.Errorf("waiter: %v, want engine.ErrClosed", r.err)
+		}
+	}
+	close(release)
+	t.read(held)
 	s.WaitClosed(t)
 }
 

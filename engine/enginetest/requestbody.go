@@ -13,6 +13,32 @@ import (
 	"github.com/godwit-go/godwit/header"
 )
 
+// bodyOwnContext: however often contexts come that end together, each call's body is
+// opened with the one that has the call's values.
+func bodyOwnContext(t *T) {
+	type key struct{}
+	e, s := t.engine(), t.respond("ok")
+	parent, cancel := context.WithCancel(t.ctx)
+	defer cancel()
+	for i := range 40 {
+		var got any
+		b := sized(2, "ok")
+		b.open = func(ctx context.Context) (io.Reader, error) {
+			got = ctx.Value(key{})
+			return strings.NewReader("ok"), nil
+		}
+		resp, err := t.executeIn(context.WithValue(parent, key{}, i), e, t.post(s.URL, b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if got != i {
+			t.Fatalf("the body of call %d was opened with the value of call %v", i, got)
+		}
+	}
+}
+
 // sizes are body lengths around the edges of buffers.
 var sizes = []int{0, 1, 2, 511, 4094, 4095, 4096, 4097, 8175, 8191, 8192, 8193, 16_384, 32_767, 32_768, 32_769, 65_535, 65_536, 65_537, 1 << 20}
 
@@ -29,10 +55,12 @@ func requestBodyTests() []test {
 		{name: "LongerThanAnnounced", run: bodyLonger},
 		{name: "OpenFails", run: bodyOpenFails},
 		{name: "OpenFailsSendsNothing", run: bodyOpenFailsUnsent},
+		{name: "OpenedWithOwnContext", run: bodyOwnContext},
 		{name: "ReadFailsAtOnce", run: func(t *T) { t.bodyFails(reading(&pieces{err: errBroken}), errBroken) }},
 		{name: "ReadFailsMidway", run: bodyReadFails},
 		{name: "ReadFailsMidwayWithLength", run: bodyReadFailsLength},
 		{name: "ReadPanics", run: bodyReadPanics},
+		{name: "ReadCountsWrong", run: bodyReadCountsWrong},
 		{name: "TrailerPanics", needs: engine.RequestTrailers, run: bodyTrailerPanics},
 		{name: "DataWithEOF", run: bodyDataWithEOF},
 		{name: "ClosedOnSuccess", run: bodyClosedOnSuccess},
@@ -199,6 +227,28 @@ func bodyReadPanics(t *T) {
 				t.Errorf("error %v does not say what the body panicked with", err)
 			}
 		})
+	}
+}
+
+// bodyReadCountsWrong: a Read that breaks the contract of io.Reader is an error of
+// the body; nothing is sent that is not the body's, and nobody turns in circles.
+func bodyReadCountsWrong(t *T) {
+	for _, row := range []struct {
+		name  string
+		read  func(p []byte) (int, error)
+		cause error
+	}{
+		{"TooMany", func(p []byte) (int, error) { return len(p) + 1, nil }, nil},
+		{"Negative", func([]byte) (int, error) { return -1, nil }, nil},
+		{"NoProgress", func([]byte) (int, error) { return 0, nil }, io.ErrNoProgress},
+	} {
+		for _, length := range []int64{-1, 100_000} {
+			t.row(row.name+"/"+itoa(int(length)), func(t *T) {
+				b := reading(readFunc(row.read))
+				b.length = length
+				t.bodyFails(b, row.cause)
+			})
+		}
 	}
 }
 

@@ -111,7 +111,8 @@ type Config struct {
 	// proxy is always asked for a tunnel (CONNECT or SOCKS), for http URLs too.
 	Proxy engine.ProxyFunc
 	// Dial opens connections; nil = net.Dialer. LocalAddr, DialControl and the
-	// fields for TCP are then its own affair.
+	// fields for TCP are then its own affair. It must return when its context ends:
+	// a request does not wait for it any longer, and the bounds do not count it.
 	Dial engine.DialFunc
 	// Resolve looks up host names; nil = net.DefaultResolver.
 	Resolve engine.ResolveFunc
@@ -188,10 +189,11 @@ func (c Config) New(shared engine.Config) (*Engine, error) {
 			MaxConnections: c.MaxConnections, MaxPerRoute: c.MaxConnectionsPerRoute,
 			KeepAlive: c.KeepAlive, MaxAge: c.MaxAge, Conn: c.connection(),
 		}),
+		closed: make(chan struct{}),
 	}
 	e.options = exchange.Options{
 		Engine: name, Timeouts: c.Timeouts, ExpectContinueTimeout: c.ExpectContinueTimeout,
-		NoStaleRetry: c.NoStaleRetry, Priority: e.priority, Opened: priority.Opened, Start: e.start,
+		NoStaleRetry: c.NoStaleRetry, Priority: e.priority, Opened: priority.Opened, Start: e.start, Contexts: &e.contexts,
 	}
 	if c.MaxConcurrent > 0 {
 		e.gate = make(chan struct{}, c.MaxConcurrent)

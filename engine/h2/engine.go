@@ -54,6 +54,8 @@ type Engine struct {
 	pool    *pool.Pool
 	gate    chan struct{} // holds a place for each running exchange; nil = no bound
 	leave   func()        // gives it back
+	closed  chan struct{} // by Close
+	closing sync.Once
 
 	contexts sharedctx.Watcher
 }
@@ -89,10 +91,9 @@ func (e *Engine) Execute(ctx context.Context, req *engine.Request) (*engine.Resp
 	if err != nil {
 		return nil, err
 	}
-	ctx = e.contexts.Of(ctx)
 	x := exchange.New(ctx, &e.options, req)
 	if e.gate != nil {
-		if err := x.Enter(e.gate); err != nil {
+		if err := x.Enter(e.gate, e.closed); err != nil {
 			return nil, err
 		}
 		x.OnEnd = sync.OnceFunc(e.leave) // a hook that panics ends it twice
@@ -154,8 +155,10 @@ func (e *Engine) connect(ctx context.Context, x *exchange.Exchange, route dial.R
 }
 
 // Close refuses new requests with ErrClosed, those that wait for a connection
-// too, and closes idle connections at once, others when their last exchange ends.
+// or for their turn too, and closes idle connections at once, others when their
+// last exchange ends.
 func (e *Engine) Close() error {
+	e.closing.Do(func() { close(e.closed) })
 	e.pool.CloseIdle(true)
 	e.contexts.Close()
 	return nil

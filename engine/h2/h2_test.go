@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine"
@@ -215,6 +216,34 @@ func TestUpgradeField(t *testing.T) {
 	_, err = e.Execute(t.Context(), req)
 	if u, ok := errors.AsType[*engine.UnsupportedError](err); !ok || u.Capability != engine.HTTP1 {
 		t.Errorf("%v, want *engine.UnsupportedError of HTTP/1.1", err)
+	}
+}
+
+// TestCloseAtTheBound: a closed engine refuses at once, even where MaxConcurrent
+// would have a request wait; what runs goes on.
+func TestCloseAtTheBound(t *testing.T) {
+	held := make(chan struct{})
+	release := sync.OnceFunc(func() { close(held) })
+	defer release()
+	s := serve(t, false, func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		<-held
+		fmt.Fprint(w, "hello")
+	})
+	e := newEngine(t, h2.Config{MaxConcurrent: 1, Timeouts: engine.Timeouts{Pool: 5 * time.Second}}, s)
+	first, err := e.Execute(t.Context(), request(t, "GET", s.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		e.Close()
+		if _, err := e.Execute(t.Context(), request(t, "GET", s.URL)); !errors.Is(err, engine.ErrClosed) {
+			t.Errorf("error %v, want ErrClosed", err)
+		}
+	}
+	release()
+	if got := read(t, first, nil); got != "hello" {
+		t.Errorf("body %q", got)
 	}
 }
 

@@ -95,10 +95,11 @@ func (*Engine) Name() string { return name }
 // configured; a proxy that it names is refused.
 func (*Engine) Capabilities() engine.Capabilities { return capabilities }
 
-// Close refuses new requests with ErrClosed and closes idle connections at once,
-// others when their exchange ends.
+// Close refuses new requests with ErrClosed, those that wait for their turn too, and
+// closes idle connections at once, others when their exchange ends.
 func (e *Engine) Close() error {
 	e.closed.Store(true)
+	e.concurrent.Close()
 	e.pool.close()
 	return nil
 }

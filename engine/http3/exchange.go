@@ -1,6 +1,7 @@
 package http3
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -105,7 +106,7 @@ func (x *exchange) execute() (*engine.Response, error) {
 func (x *exchange) enter() error {
 	x.timers.Start(engine.KindPool)
 	if !x.engine.concurrent.Enter(x.ctx.Done()) {
-		return context.Cause(x.ctx)
+		return cmp.Or(context.Cause(x.ctx), engine.ErrClosed)
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()

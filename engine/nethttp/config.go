@@ -43,7 +43,8 @@ type Config struct {
 	Timeouts engine.Timeouts
 
 	// MaxConnections bounds the open connections in all; 0 = no bound. Dials
-	// wait in order, within Timeouts.Pool; idle connections make room for them.
+	// wait in order, within Timeouts.Pool; idle connections make room for them, but
+	// one that a request to the same host waits for goes to that, whoever was first.
 	MaxConnections int
 	// MaxConnectionsPerRoute bounds those of one scheme, host and proxy;
 	// 0 = no bound.

@@ -105,7 +105,10 @@ func (x *exchange) execute() (*engine.Response, error) {
 func (x *exchange) enter() error {
 	x.timers.Start(engine.KindPool)
 	if !x.engine.concurrent.Enter(x.ctx.Done()) {
-		return context.Cause(x.ctx)
+		if err := context.Cause(x.ctx); err != nil {
+			return err
+		}
+		return &engine.OpError{Op: engine.OpBuild, Err: engine.ErrClosed}
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()

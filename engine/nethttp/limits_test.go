@@ -1,6 +1,7 @@
 package nethttp_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
@@ -154,6 +156,40 @@ func TestConcurrentSlotEndsWithTheBody(t *testing.T) {
 	}
 	resp.Body.Close()
 	send(t, e, request(t, s.URL))
+}
+
+// TestCloseRefusesWhoWaits: by MaxConcurrent, at once.
+func TestCloseRefusesWhoWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		dial := func(context.Context, string, string) (net.Conn, error) {
+			client, server := net.Pipe()
+			go func() {
+				defer server.Close()
+				if _, err := http.ReadRequest(bufio.NewReader(server)); err == nil {
+					<-release
+					io.WriteString(server, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+				}
+			}()
+			return client, nil
+		}
+		e := newEngine(t, nethttp.Config{MaxConcurrent: 1, Dial: dial}, engine.Config{})
+		first, waiting := make(chan result, 1), make(chan result, 1)
+		start(t.Context(), t, e, request(t, "http://a.example"), first)
+		synctest.Wait()
+		req := request(t, "http://a.example")
+		req.Timeouts.Pool = time.Minute
+		start(t.Context(), t, e, req, waiting)
+		synctest.Wait()
+		e.Close()
+		if r := <-waiting; op(r.err) != engine.OpBuild || !errors.Is(r.err, engine.ErrClosed) {
+			t.Errorf("error = %v, want ErrClosed", r.err)
+		}
+		close(release)
+		if r := <-first; r.err != nil {
+			t.Error(r.err)
+		}
+	})
 }
 
 // dialer counts the connections that are open at the same time.

@@ -56,10 +56,12 @@ func (*Engine) Name() string { return engineName }
 // and Preconfigured.
 func (e *Engine) Capabilities() engine.Capabilities { return e.capabilities }
 
-// Close refuses new requests and closes idle connections; others are closed
-// when their exchange ends.
+// Close refuses new requests with ErrClosed, those that wait for their turn by
+// MaxConcurrent too, and closes idle connections; others are closed when their
+// exchange ends.
 func (e *Engine) Close() error {
 	e.closed.Store(true)
+	e.concurrent.Close()
 	e.closeIdle()
 	e.live.close()
 	return nil

@@ -11,6 +11,8 @@ import (
 // use.
 type Gate struct {
 	waiting func()
+	closed  chan struct{} // by Close
+	closing sync.Once
 
 	mu    sync.Mutex // guards what follows
 	free  int        // negative = without bound
@@ -24,12 +26,17 @@ func New(n int, waiting func()) *Gate {
 	if n <= 0 {
 		n = -1
 	}
-	return &Gate{waiting: waiting, free: n}
+	return &Gate{waiting: waiting, free: n, closed: make(chan struct{})}
 }
 
-// Enter waits until it may go in or done is closed, and reports whether it is in.
-// Who is in must call [Gate.Leave]. A nil done is never closed.
+// Enter waits until it may go in or done is closed, or the gate is, and reports
+// whether it is in. Who is in must call [Gate.Leave]. A nil done is never closed.
 func (g *Gate) Enter(done <-chan struct{}) bool {
+	select {
+	case <-g.closed:
+		return false
+	default:
+	}
 	g.mu.Lock()
 	if g.free != 0 {
 		g.free = max(g.free-1, -1)
@@ -46,6 +53,7 @@ func (g *Gate) Enter(done <-chan struct{}) bool {
 	case <-turn:
 		return true
 	case <-done:
+	case <-g.closed:
 	}
 	g.mu.Lock()
 	if i := slices.Index(g.queue, turn); i >= 0 {
@@ -70,6 +78,9 @@ func (g *Gate) Leave() {
 		g.free++
 	}
 }
+
+// Close sends away who waits, and who comes from now on. Who is in stays.
+func (g *Gate) Close() { g.closing.Do(func() { close(g.closed) }) }
 
 // Crowded reports whether somebody waits.
 func (g *Gate) Crowded() bool {

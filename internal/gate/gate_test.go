@@ -50,6 +50,40 @@ func TestOrder(t *testing.T) {
 	})
 }
 
+// TestClose: who waits is sent away, and who comes; who is in leaves in peace.
+func TestClose(t *testing.T) {
+	for _, bound := range []int{0, 1} {
+		synctest.Test(t, func(t *testing.T) {
+			g := gate.New(bound, nil)
+			if !g.Enter(nil) {
+				t.Fatal("the first one has to wait")
+			}
+			var refused atomic.Int32
+			for range 3 * bound {
+				go func() {
+					if !g.Enter(nil) {
+						refused.Add(1)
+					}
+				}()
+			}
+			synctest.Wait()
+			g.Close()
+			g.Close()
+			synctest.Wait()
+			if n := refused.Load(); int(n) != 3*bound || g.Crowded() {
+				t.Errorf("%d were sent away, want %d", n, 3*bound)
+			}
+			if g.Enter(nil) {
+				t.Error("it is open")
+			}
+			g.Leave()
+			if g.Enter(nil) {
+				t.Error("it is open after Leave")
+			}
+		})
+	}
+}
+
 func TestUnbounded(t *testing.T) {
 	g := gate.New(0, func() { t.Error("somebody waits") })
 	for range 1000 {

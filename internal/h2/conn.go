@@ -383,7 +383,7 @@ func (c *Conn) fail(err error) {
 	c.start(func() { c.hangUp(err) })
 }
 
-// farewell is how long the last frame may take.
+// farewell is how long the last frame may take, with what TLS has to say.
 const farewell = 100 * time.Millisecond
 
 // hangUp says why, if the server still listens and nobody is in the middle of a
@@ -401,12 +401,24 @@ func (c *Conn) hangUp(why error) {
 		polite = polite && errors.Is(why, ErrClosed)
 	}
 	if polite {
-		bottom.SetDeadline(time.Now().Add(farewell))
+		c.nc.SetWriteDeadline(time.Time{}) // that of an earlier write may be over
+		late := time.AfterFunc(farewell, func() { bottom.Close() })
 		if _, err := c.nc.Write(appendGoAway(nil, code, reason[:min(len(reason), 200)])); err == nil {
 			c.nc.Close()
 		}
+		late.Stop()
 	}
 	bottom.Close()
+}
+
+// Discard closes a connection on which there is to be no HTTP/2. With TLS the
+// server is told; one that does not read makes that take 100 ms, and not the 5 s of
+// crypto/tls.
+func Discard(nc net.Conn) {
+	bottom := bottomOf(nc)
+	late := time.AfterFunc(farewell, func() { bottom.Close() })
+	defer late.Stop()
+	nc.Close()
 }
 
 // settle lets those go on that wait for the server's settings. mu is held.

@@ -1,9 +1,12 @@
 package h2_test
 
 import (
+	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,6 +123,75 @@ func TestWriteTimeout(t *testing.T) {
 	}
 	s.Release()
 	<-c.Done()
+}
+
+// TestFarewell: the server gets a GOAWAY and a close_notify, if it reads; nothing
+// waits for long if it does not, and the caller not at all.
+func TestFarewell(t *testing.T) {
+	const data, alert = 23, 21 // types of records, in the clear by TLS 1.2
+	s := httptest.NewTLSServer(nil)
+	s.Close()
+	for _, tc := range []struct {
+		name  string
+		reads []byte // records
+		idle  time.Duration
+		gone  time.Duration
+	}{
+		{"all is read", []byte{data, alert}, 0, 0},
+		{"a deadline is over", []byte{data, alert}, time.Hour, 0},
+		{"GOAWAY is read", []byte{data}, 0, 100 * time.Millisecond},
+		{"nothing is read", nil, 0, 100 * time.Millisecond},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, server := net.Pipe()
+				defer server.Close()
+				greeted, socket := make(chan struct{}), toldClose{client, make(chan struct{}, 3)}
+				over := make(chan struct{})
+				defer close(over)
+				go func() {
+					secure := tls.Server(server, &tls.Config{Certificates: s.TLS.Certificates})
+					secure.Read(make([]byte, 1<<10))
+					close(greeted)
+					head := make([]byte, 5)
+					for _, want := range tc.reads {
+						if io.ReadFull(server, head); head[0] != want {
+							t.Errorf("record %d, want %d", head[0], want)
+						}
+						io.CopyN(io.Discard, server, int64(binary.BigEndian.Uint16(head[3:])))
+					}
+					<-over
+				}()
+				cfg := config()
+				cfg.WriteTimeout = time.Minute
+				c := h2.New(tls.Client(socket, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}), cfg)
+				c.Greet()
+				<-greeted
+				synctest.Wait() // the client knows that it has written
+				time.Sleep(tc.idle)
+				begin := time.Now()
+				c.Close()
+				if took := time.Since(begin); took > 0 {
+					t.Errorf("Close took %v", took)
+				}
+				<-socket.closed
+				if took := time.Since(begin); took != tc.gone {
+					t.Errorf("the socket was closed after %v", took)
+				}
+			})
+		})
+	}
+}
+
+// toldClose tells when it is closed.
+type toldClose struct {
+	net.Conn
+	closed chan struct{} // has room for each time
+}
+
+func (c toldClose) Close() error {
+	c.closed <- struct{}{}
+	return c.Conn.Close()
 }
 
 // TestNoOldNews: a stream does not hear what another one did not listen to.

@@ -130,9 +130,13 @@ func (at *place) room() int {
 	return -1
 }
 
-// Of returns ctx or, if that comes often, a context like it that keeps aborters
-// itself.
+// Of returns ctx or, if that comes often, a context that ends with it and keeps
+// aborters itself. It is for [engine.OnAbort] alone: contexts that end together are
+// one here, whatever values each of them has. Of a nil Watcher returns ctx.
 func (w *Watcher) Of(ctx context.Context) context.Context {
+	if w == nil {
+		return ctx
+	}
 	if _, ok := ctx.(engine.AbortContext); ok {
 		return ctx // it does so already
 	}

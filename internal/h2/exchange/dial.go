@@ -58,8 +58,8 @@ func (x *Exchange) PoolLimit(dialing bool, waited time.Duration) (time.Time, err
 }
 
 // Enter waits for a place among the exchanges that may run at once: for room in
-// gate.
-func (x *Exchange) Enter(gate chan<- struct{}) error {
+// gate, unless closed is, which is engine.ErrClosed.
+func (x *Exchange) Enter(gate chan<- struct{}, closed <-chan struct{}) error {
 	select {
 	case gate <- struct{}{}:
 		return nil
@@ -77,6 +77,8 @@ func (x *Exchange) Enter(gate chan<- struct{}) error {
 		return nil
 	case <-x.ctx.Done():
 		return &engine.OpError{Op: engine.OpPool, Err: ctxerr.Of(x.ctx)}
+	case <-closed:
+		return &engine.OpError{Op: engine.OpBuild, Err: engine.ErrClosed}
 	case <-expired:
 		return wrap(engine.OpPool, reason)
 	}

@@ -1,6 +1,7 @@
 package exchange_test
 
 import (
+	"context"
 	"errors"
 	"net/url"
 	"testing"
@@ -37,6 +38,48 @@ func TestPoolLimit(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestEnter: who waits for a place gets one, or the reason why there is none.
+func TestEnter(t *testing.T) {
+	for name, tc := range map[string]struct {
+		event func(leave, cancel, closes func()) // after a second; nil = nothing happens
+		whole time.Duration
+		after time.Duration
+		want  string // of the error; "" = none
+	}{
+		"a place":    {event: func(leave, _, _ func()) { leave() }, after: time.Second},
+		"cancelled":  {event: func(_, cancel, _ func()) { cancel() }, after: time.Second, want: "pool: context canceled"},
+		"closed":     {event: func(_, _, closes func()) { closes() }, after: time.Second, want: "build: engine is closed"},
+		"too long":   {after: 4 * time.Second, want: "pool: pool timeout after 4s"},
+		"at its end": {whole: 2 * time.Second, after: 2 * time.Second, want: "pool: request timeout after 2s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gate, closed := make(chan struct{}, 1), make(chan struct{})
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				req := &engine.Request{URL: &url.URL{}}
+				if tc.whole > 0 {
+					req.Deadline, req.DeadlineLimit, req.DeadlineKind = time.Now().Add(tc.whole), tc.whole, engine.KindRequest
+				}
+				x := exchange.New(ctx, &exchange.Options{Timeouts: engine.Timeouts{Pool: 4 * time.Second}}, req)
+				if err := x.Enter(gate, closed); err != nil {
+					t.Fatal(err)
+				}
+				if tc.event != nil {
+					time.AfterFunc(time.Second, func() { tc.event(func() { <-gate }, cancel, func() { close(closed) }) })
+				}
+				begin, got := time.Now(), ""
+				if err := x.Enter(gate, closed); err != nil {
+					got = err.Error()
+				}
+				if got != tc.want || time.Since(begin) != tc.after {
+					t.Errorf("error %q after %v, want %q after %v", got, time.Since(begin), tc.want, tc.after)
+				}
+			})
+		})
+	}
 }
 
 // TestDialTooLate: who has waited for another's dial until the request's time was

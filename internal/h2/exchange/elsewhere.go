@@ -8,6 +8,7 @@ import (
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/dial"
+	"github.com/godwit-go/godwit/internal/h2"
 )
 
 // HandOver gives up an exchange that has failed, or has found no connection, so
@@ -32,7 +33,7 @@ func (x *Exchange) DialHTTP2(d *dial.Dialer, route dial.Route) (*dial.Conn, erro
 		return nil, err
 	}
 	if route.TLS && c.Proto != "h2" {
-		c.Close()
+		h2.Discard(c.Conn)
 		chose := "no protocol"
 		if c.Proto != "" {
 			chose = c.Proto

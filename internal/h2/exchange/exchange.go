@@ -19,6 +19,7 @@ import (
 	"github.com/godwit-go/godwit/internal/ctxerr"
 	"github.com/godwit-go/godwit/internal/h1"
 	"github.com/godwit-go/godwit/internal/h2"
+	"github.com/godwit-go/godwit/internal/sharedctx"
 	"github.com/godwit-go/godwit/internal/transfer"
 )
 
@@ -40,6 +41,8 @@ type Options struct {
 	Opened func(req *engine.Request, x *Exchange, priority string)
 	// Start starts a goroutine.
 	Start func(func())
+	// Contexts watches contexts that come often.
+	Contexts *sharedctx.Watcher
 }
 
 // Conn is a connection that an exchange runs on.
@@ -147,7 +150,7 @@ func (x *Exchange) Fresh() bool { return x.fresh }
 func (x *Exchange) Try(c *Conn, used bool) error {
 	x.conn, x.Reused = c, used
 	x.stream.Bind(c.Conn)
-	x.reg = engine.OnAbort(x.ctx, x)
+	x.reg = engine.OnAbort(x.options.Contexts.Of(x.ctx), x)
 	returned := false
 	defer func() {
 		if returned {

@@ -63,7 +63,7 @@ func (p *Pool) dial(ctx context.Context, r *route, w *Want) (Got, error) {
 		p.gaveUp(r)
 		p.ended(owner)
 		p.mu.Unlock()
-		made.Conn.Close()
+		h2.Discard(made.Conn)
 		return Got{}, closedError()
 	}
 	// Changed must not find c half made, nor absent.
