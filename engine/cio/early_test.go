@@ -7,13 +7,48 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/cio"
 )
+
+// tight starts a server on a socket, and returns how to dial it: what is sent and not
+// read fills the socket after a few KiB.
+func tight(t *testing.T, serve func(net.Conn)) engine.DialFunc {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var served sync.WaitGroup
+	served.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			served.Go(func() {
+				defer c.Close()
+				serve(c)
+			})
+		}
+	})
+	t.Cleanup(served.Wait)
+	t.Cleanup(func() { ln.Close() })
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, "unix", path)
+		if err == nil {
+			err = c.(*net.UnixConn).SetWriteBuffer(4 << 10)
+		}
+		return c, err
+	}
+}
 
 // TestAnswerToHalfARequest: the server answers when it has read the head, and reads
 // no more. The answer is read however little the connection takes in.
@@ -28,34 +63,14 @@ func TestAnswerToHalfARequest(t *testing.T) {
 			}
 		}
 		io.WriteString(c, refusal)
+		<-t.Context().Done() // nothing more is read, and the connection stays open
 	}
 	pipe := func(context.Context, string, string) (net.Conn, error) {
 		ours, theirs := net.Pipe()
 		go serve(theirs)
 		return ours, nil
 	}
-	path := filepath.Join(t.TempDir(), "s")
-	ln, err := net.Listen("unix", path)
-	if err != nil {
-		t.Skip("no unix sockets here: ", err)
-	}
-	defer ln.Close()
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go serve(c)
-		}
-	}()
-	socket := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		c, err := new(net.Dialer).DialContext(ctx, "unix", path)
-		if err == nil {
-			err = c.(*net.UnixConn).SetWriteBuffer(4 << 10)
-		}
-		return c, err
-	}
+	socket := tight(t, serve)
 	for name, dial := range map[string]engine.DialFunc{"pipe": pipe, "socket": socket} {
 		for _, size := range []int{1, 16, 4 << 10, 9 << 10, 20 << 10, 64 << 10, 65 << 10} {
 			t.Run(fmt.Sprintf("%s/%d", name, size), func(t *testing.T) {
@@ -82,40 +97,17 @@ func TestAnswerToHalfARequest(t *testing.T) {
 
 // TestRestOfARequest: what the socket did not take at once arrives, in order and once.
 func TestRestOfARequest(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s")
-	ln, err := net.Listen("unix", path)
-	if err != nil {
-		t.Skip("no unix sockets here: ", err)
-	}
-	defer ln.Close()
-	go func() {
+	e := newEngine(t, cio.Config{Dial: tight(t, func(c net.Conn) {
+		pc := &peerConn{Conn: c, Reader: bufio.NewReaderSize(c, 16)}
 		for {
-			c, err := ln.Accept()
-			if err != nil {
+			head := pc.head()
+			if head == "" {
 				return
 			}
-			go func() {
-				defer c.Close()
-				pc := &peerConn{Conn: c, Reader: bufio.NewReaderSize(c, 16)}
-				for {
-					head := pc.head()
-					if head == "" {
-						return
-					}
-					var n int
-					fmt.Sscan(fieldOf(head, "Content-Length"), &n)
-					pc.send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", n, pc.take(n)))
-				}
-			}()
+			n, _ := strconv.Atoi(fieldOf(head, "Content-Length"))
+			pc.send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", n, pc.take(n)))
 		}
-	}()
-	e := newEngine(t, cio.Config{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		c, err := new(net.Dialer).DialContext(ctx, "unix", path)
-		if err == nil {
-			err = c.(*net.UnixConn).SetWriteBuffer(4 << 10)
-		}
-		return c, err
-	}})
+	})})
 	for size := 1 << 10; size <= 66<<10; size += 3001 {
 		var b strings.Builder
 		for i := 0; b.Len() < size; i++ {

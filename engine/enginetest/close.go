@@ -86,13 +86,7 @@ func closeRefuses(t *T) {
 // with ErrClosed or is served; nobody hangs.
 func closeWaiters(t *T) {
 	e := t.engine(perRoute(1))
-	s, release := t.holding()
-	held := t.must(e, t.request("GET", s.URL+"/hold"))
-	var done []<-chan result
-	for range 3 {
-		done = append(done, t.startReading(e, t.request("GET", s.URL)))
-	}
-	t.wantWaiting(3)
+	s, release, held, done := t.waitingBehind(e)
 	e.Close()
 	close(release)
 	t.read(held)
@@ -104,17 +98,22 @@ func closeWaiters(t *T) {
 	s.WaitClosed(t)
 }
 
-// closeAtTheGate: who waits because of MaxConcurrent is refused at once, and does not
-// wait for those who run.
-func closeAtTheGate(t *T) {
-	e := t.engine(func(c *engine.Config) { c.MaxConcurrent = 1 })
-	s, release := t.holding()
-	held := t.must(e, t.request("GET", s.URL+"/hold"))
-	var done []<-chan result
+// waitingBehind has three requests wait for the end of one that is held.
+func (t *T) waitingBehind(e engine.Engine) (s *server, release chan struct{}, held *engine.Response, done []<-chan result) {
+	s, release = t.holding()
+	held = t.must(e, t.request("GET", s.URL+"/hold"))
 	for range 3 {
 		done = append(done, t.startReading(e, t.request("GET", s.URL)))
 	}
 	t.wantWaiting(3)
+	return s, release, held, done
+}
+
+// closeAtTheGate: who waits because of MaxConcurrent is refused at once, and does not
+// wait for those who run.
+func closeAtTheGate(t *T) {
+	e := t.engine(func(c *engine.Config) { c.MaxConcurrent = 1 })
+	s, release, held, done := t.waitingBehind(e)
 	e.Close()
 	for _, d := range done {
 		if r := within(t, "a waiter after Close", d); !errors.Is(r.err, engine.ErrClosed) {
