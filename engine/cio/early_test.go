@@ -76,17 +76,19 @@ func TestAnswerToHalfARequest(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%d", name, size), func(t *testing.T) {
 				e := newEngine(t, cio.Config{Dial: dial})
 				var told []string
-				done := make(chan struct{})
 				req := &engine.Request{Method: "POST", URL: mustURL(t, "http://half.test/"), Body: content.Text(strings.Repeat("x", size))}
 				req.Trace = &engine.Trace{WroteHeader: func() { told = append(told, "head") }}
+				done := make(chan error, 1)
 				go func() {
-					defer close(done)
 					resp, body, err := fetch(t.Context(), e, req)
-					if err != nil || resp.Status != 413 || body != "no" {
-						t.Errorf("%+v, %q, %v", resp, body, err)
+					if err == nil && (resp.Status != 413 || body != "no") {
+						err = fmt.Errorf("%d, %q", resp.Status, body)
 					}
+					done <- err
 				}()
-				within(t, "the answer", done)
+				if err := within(t, "the answer", done); err != nil {
+					t.Error(err)
+				}
 				if len(told) != 1 {
 					t.Errorf("trace: %v", told)
 				}
