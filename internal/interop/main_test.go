@@ -164,8 +164,14 @@ func newHandler() http.Handler {
 		}
 	})
 	mux.HandleFunc("/refuse", func(w http.ResponseWriter, r *http.Request) { // before the body
+		control := http.NewResponseController(w)
+		if err := control.EnableFullDuplex(); err != nil {
+			panic(err)
+		}
 		w.Header().Set("Connection", "close")
 		http.Error(w, "no", http.StatusForbidden)
+		control.Flush()
+		io.Copy(io.Discard, r.Body) // a gateway may take a reset for a 502 that comes before the answer is read
 	})
 	mux.HandleFunc("/text", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
