@@ -169,9 +169,11 @@ func newHandler() http.Handler {
 			panic(err)
 		}
 		w.Header().Set("Connection", "close")
-		http.Error(w, "no", http.StatusForbidden)
+		w.Header().Set("Content-Length", "2")
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, "no")
 		control.Flush()
-		io.Copy(io.Discard, r.Body) // a gateway may take a reset for a 502 that comes before the answer is read
+		io.Copy(io.Discard, r.Body) // a gateway may see a reset before it reads the answer, and say 502
 	})
 	mux.HandleFunc("/text", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
