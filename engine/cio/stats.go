@@ -7,9 +7,9 @@ import (
 	"github.com/godwit-go/godwit/internal/dial"
 )
 
-// Stats is a snapshot of an engine's connections. Its parts for HTTP/2 and for
-// pipelining are taken a moment later than the rest: under load what changes just
-// then may be missing, or be counted as it was and as it is.
+// Stats is a snapshot of an engine's connections. Its part for pipelining is taken a
+// moment earlier than the rest, that for HTTP/2 a moment later: under load what
+// changes just then may be missing, or be counted as it was and as it is.
 type Stats struct {
 	// Open counts connections, those being made included, Idle the unused among
 	// them, Waiting the requests that wait for one.
@@ -29,8 +29,8 @@ type RouteStats struct {
 
 // Stats returns the figures of the engine's connections at this moment.
 func (e *Engine) Stats() Stats {
-	routes := e.pool.stats()
-	routes = append(routes, e.lanes.stats()...)
+	routes := e.lanes.stats() // who finds no connection goes from the pool's queue to a lane's
+	routes = append(routes, e.pool.stats()...)
 	routes = append(routes, e.http2.stats()...)
 	slices.SortFunc(routes, func(a, b RouteStats) int { return cmp.Compare(a.Route, b.Route) })
 	s := Stats{Routes: unite(routes)}
