@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -62,12 +63,12 @@ shutdown_lifetime 0 seconds
 func via(proxy string) godwit.ClientOption { return godwit.Proxy(proxy) }
 
 // proxied runs what every HTTP proxy must carry; is tells how it forwards.
-func proxied(t *testing.T, e engine.Factory, id *identity, o *origin, proxy string, is ...bool) {
+func proxied(t *testing.T, e engine.Factory, id *identity, o *origin, proxy string, is ...trait) {
 	plain, secure := at(t, o.plain.URL, "127.0.0.1"), at(t, o.secure.URL, "127.0.0.1")
 	c := newClient(t, e, id, via(proxy))
 	t.Run("forward", func(t *testing.T) {
 		c := c
-		if len(is) > 0 {
+		if slices.Contains(is, abrupt) {
 			c = newClient(t, e, id, via(proxy), godwit.Header("Connection", "close"))
 		}
 		battery(t, c, plain, is...)
@@ -130,8 +131,8 @@ func TestSquid(t *testing.T) {
 	o := newOrigin(t, id)
 	plain, secure := startSquid(t, id)
 	onEngines(t, func(t *testing.T, e engine.Factory) {
-		t.Run("HTTP proxy", func(t *testing.T) { proxied(t, e, id, o, "http://ada:secret@"+plain) })
-		t.Run("HTTPS proxy", func(t *testing.T) { proxied(t, e, id, o, "https://ada:secret@"+secure) })
+		t.Run("HTTP proxy", func(t *testing.T) { proxied(t, e, id, o, "http://ada:secret@"+plain, forgetful) })
+		t.Run("HTTPS proxy", func(t *testing.T) { proxied(t, e, id, o, "https://ada:secret@"+secure, forgetful) })
 		t.Run("environment", func(t *testing.T) { environment(t, e, id, o, "http://ada:secret@"+plain) })
 		t.Run("HTTPS proxy of an unknown authority", func(t *testing.T) {
 			_, err := newClient(t, e, nil, via("https://ada:secret@"+secure)).Do(t.Context(), godwit.NewRequest("GET", at(t, o.plain.URL, "origin.test")))
