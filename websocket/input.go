@@ -18,6 +18,8 @@ type input struct {
 	ahead  bool      // next was read already
 	next   ws.Header // of a data frame
 
+	landing landing
+
 	// The message in progress:
 	kind       MessageType // 0 = none
 	compressed bool
@@ -35,6 +37,7 @@ type input struct {
 // kept is what few connections have to keep between reads.
 type kept struct {
 	partial []byte        // of a message that a Read did not wait for
+	spilt   []byte        // goes before what comes from the stream
 	window  []byte        // the end of compressed messages, for later ones to refer to
 	passed  chan struct{} // closed at the end of the message in progress, if somebody waits for that
 }
@@ -100,23 +103,34 @@ func (l *link) fill(ctx context.Context) error {
 	switch {
 	case in.r == in.w:
 		in.r, in.w = 0, 0
+		if tried, err := l.land(ctx); tried {
+			return err
+		}
 	case in.w == bufferSize:
 		in.w = int32(copy(in.buf[:], in.buf[in.r:in.w]))
 		in.r = 0
 	}
-	n, err := l.pull(ctx, in.buf[in.w:])
+	n, err := l.pull(ctx, in.buf[in.w:], nil)
 	in.w += int32(n)
 	return err
 }
 
-// pull reads from the stream. It returns an error only with no bytes: the
+// pull reads from the stream into p, and into beyond if p becomes full; a stream that
+// cannot do that has no beyond. It returns an error only with no bytes: the
 // context's, which leaves the connection as it is, or the one it ended with.
-func (l *link) pull(ctx context.Context, p []byte) (int, error) {
+func (l *link) pull(ctx context.Context, p, beyond []byte) (int, error) {
+	if k := l.in.kept; k != nil && len(k.spilt) > 0 {
+		n := copy(p, k.spilt)
+		if k.spilt = k.spilt[n:]; len(k.spilt) == 0 {
+			k.spilt = nil
+		}
+		return n, nil
+	}
 	for {
 		if l.alive != nil {
 			l.alive.waits()
 		}
-		n, err := l.stream.Read(p)
+		n, err := l.take(p, beyond)
 		if l.alive != nil {
 			l.alive.heard(n)
 		}
@@ -136,6 +150,14 @@ func (l *link) pull(ctx context.Context, p []byte) (int, error) {
 			return 0, l.lost("read", err)
 		}
 	}
+}
+
+// take reads from the stream once.
+func (l *link) take(p, beyond []byte) (int, error) {
+	if len(beyond) == 0 {
+		return l.stream.Read(p)
+	}
+	return l.stream.(twofold).ReadTwo(p, beyond)
 }
 
 // next makes the header of the next data frame the current one; control frames
@@ -199,7 +221,7 @@ func (l *link) payload(ctx context.Context, p []byte) (int, error) {
 	}
 	if in.r == in.w {
 		if len(p) >= bufferSize/2 {
-			n, err := l.pull(ctx, p)
+			n, err := l.pull(ctx, p, nil)
 			in.left -= int64(n)
 			return n, err
 		}

@@ -27,10 +27,19 @@ func (l *link) readInto(ctx context.Context, buf []byte) (MessageType, []byte, e
 			return 0, buf, err
 		}
 	}
-	if err := l.open(ctx); err != nil {
+	in.landing.into = buf[start:cap(buf)]
+	err := l.open(ctx)
+	in.landing.into = nil
+	if err != nil {
 		return 0, buf, err
 	}
 	kind := in.kind
+	if n := in.landed(); n > 0 {
+		buf = buf[:start+n]
+		if err := l.judge(buf[start:], nil); err != nil {
+			return 0, buf[:start], err
+		}
+	}
 	if in.kept != nil && in.kept.partial != nil {
 		buf = append(buf, in.kept.partial...)
 		in.kept.partial = nil
@@ -76,6 +85,7 @@ func (l *link) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	in.landing.expect(h)
 	in.kind, in.compressed, in.size, in.text = MessageType(h.Opcode), h.Compressed, 0, ws.UTF8{}
 	in.wire, in.empty = 0, 0
 	in.streamed = false

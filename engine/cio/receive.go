@@ -1,9 +1,7 @@
 package cio
 
 import (
-	"errors"
 	"io"
-	"net"
 	"strconv"
 	"time"
 
@@ -197,37 +195,3 @@ func (x *exchange) upgrade() error {
 	x.answer.Upgraded = u
 	return nil
 }
-
-// upgraded is the connection after its protocol was switched.
-type upgraded struct {
-	net.Conn
-	conn  *conn
-	early []byte // came with the head
-}
-
-// Read returns first what came together with the response's head.
-func (u *upgraded) Read(p []byte) (int, error) {
-	if len(u.early) > 0 {
-		if u.conn.isClosed() {
-			return 0, net.ErrClosed
-		}
-		n := copy(p, u.early)
-		if u.early = u.early[n:]; len(u.early) == 0 {
-			u.early = nil
-		}
-		return n, nil
-	}
-	return u.Conn.Read(p)
-}
-
-// CloseWrite tells the peer that nothing more will be written. It is an error if
-// the connection cannot.
-func (u *upgraded) CloseWrite() error {
-	if c, ok := u.Conn.(interface{ CloseWrite() error }); ok {
-		return c.CloseWrite()
-	}
-	return errors.ErrUnsupported
-}
-
-// Close closes the connection and gives back its slot.
-func (u *upgraded) Close() error { return u.conn.end() }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +78,68 @@ func TestUpgradedIsClosed(t *testing.T) {
 	resp.Upgraded.Close()
 	if n, err := resp.Upgraded.Read(make([]byte, 8)); n != 0 || !errors.Is(err, net.ErrClosed) {
 		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+// TestReadTwo: what comes is read into one piece of memory after the other, where
+// the system can, and fails as a read does.
+func TestReadTwo(t *testing.T) {
+	steps := make(chan string)
+	p := newPeer(t, func(c *peerConn) {
+		c.head()
+		c.send("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nearly")
+		for s := range steps {
+			c.send(s)
+		}
+	})
+	req := p.get()
+	req.Protocol = "echo"
+	resp, err := newEngine(t, cio.Config{}).Execute(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := resp.Upgraded.(interface {
+		net.Conn
+		ReadTwo(a, b []byte) (int, error)
+	})
+	defer conn.Close()
+	a, b := make([]byte, 4), make([]byte, 8)
+	want := func(text string) {
+		t.Helper()
+		n, err := conn.ReadTwo(a, b)
+		if got := string(a[:min(n, 4)]) + string(b[:max(n-4, 0)]); err != nil || got != text {
+			t.Fatalf("%q, %v, want %q", got, err, text)
+		}
+	}
+	want("earl")
+	want("y")
+	for _, s := range []string{"012345", "0123456789ab", "01", "0123"} {
+		steps <- s
+		if runtime.GOOS != "linux" {
+			want(s[:min(len(s), 4)])
+			io.CopyN(io.Discard, conn, int64(len(s)-min(len(s), 4)))
+			continue
+		}
+		want(s)
+	}
+	conn.SetReadDeadline(time.Unix(1, 0))
+	if n, err := conn.ReadTwo(a, b); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("after its deadline: %d, %v", n, err)
+	}
+	conn.SetReadDeadline(time.Time{})
+	done := make(chan error)
+	go func() {
+		_, err := conn.ReadTwo(a, b)
+		done <- err
+	}()
+	close(steps) // and with that the connection
+	if err := <-done; err != io.EOF {
+		t.Errorf("at the end: %v", err)
+	}
+	conn.Close()
+	n, err := conn.ReadTwo(a, b)
+	if e, ok := errors.AsType[*net.OpError](err); n != 0 || !ok || e.Op != "read" || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after Close: %d, %v", n, err)
 	}
 }
 
