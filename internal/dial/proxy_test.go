@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
@@ -490,4 +491,36 @@ func TestEnvironment(t *testing.T) {
 	if r := route(t, d, "http://direct.example"); r.Proxy != "" {
 		t.Errorf("route = %v, want a direct one", r)
 	}
+}
+
+// TestTunnelCancelled: nobody waits for a farewell that a proxy does not take.
+func TestTunnelCancelled(t *testing.T) {
+	server, client := certificates(t)
+	synctest.Test(t, func(t *testing.T) {
+		asked, over := make(chan bool), make(chan bool)
+		d := &dial.Dialer{TLS: client, Proxy: engine.FixedProxy(parse(t, "https://127.0.0.1:1")),
+			Dial: func(context.Context, string, string) (net.Conn, error) {
+				here, there := net.Pipe()
+				go func() {
+					defer there.Close()
+					secure := tls.Server(there, server)
+					_, _ = secure.Read(make([]byte, 1000)) // the handshake and CONNECT
+					close(asked)
+					<-over
+				}()
+				return here, nil
+			}}
+		ctx, cancel := context.WithCancel(t.Context())
+		began := time.Now()
+		go func() {
+			<-asked
+			synctest.Wait()
+			cancel()
+		}()
+		_, err := d.Connect(ctx, route(t, d, "https://origin.test/"), 0, nil)
+		close(over)
+		if took := time.Since(began); !errors.Is(err, context.Canceled) || took > 0 {
+			t.Errorf("%v after %v", err, took)
+		}
+	})
 }

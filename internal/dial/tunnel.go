@@ -89,7 +89,8 @@ func (j *job) beyond(ctx context.Context, p *proxy, addr string) (*places, error
 // tunnel asks the proxy at the other end of conn for a connection to addr, until
 // ctx ends.
 func (j *job) tunnel(ctx context.Context, conn net.Conn, p *proxy, addr string) error {
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	open := j.open // what lies below TLS, whose farewell a proxy may not take
+	stop := context.AfterFunc(ctx, func() { open.Close() })
 	var err error
 	switch p.scheme {
 	case "socks4", "socks4a":
