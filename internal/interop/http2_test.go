@@ -154,7 +154,7 @@ func nghttpd(t *testing.T, c *godwit.Client, base string) {
 	// way.
 	t.Run("GOAWAY", func(t *testing.T) {
 		fresh, after := 0, 0
-		for i := 0; after < 100; i++ {
+		for i := 0; after < 500; i++ {
 			if i == 50_000 {
 				t.Fatal("no GOAWAY")
 			}
