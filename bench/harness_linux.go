@@ -55,6 +55,7 @@ type outcome struct {
 	cell   cell
 	client string
 	rounds []result
+	calls  float64 // system calls a request; negative = not known
 }
 
 // run returns what it has measured even if some of it failed.
@@ -140,23 +141,46 @@ func (h *harness) cell(c cell) (outcomes []outcome, err error) {
 		running = append(running, p)
 		outcomes = append(outcomes, outcome{cell: c, client: cl.name})
 		warm := o
-		warm.Duration = h.warmUp
+		warm.Duration, warm.First = h.warmUp, true
 		if _, err := p.measure(warm); err != nil {
 			return nil, fmt.Errorf("%s: %w", cl.name, err)
 		}
 	}
+	turns := 1
+	if !c.kind.bulk() {
+		turns = turnsOfRound
+		o.Duration /= turnsOfRound
+	}
 	for round := range h.rounds {
-		for i := range running {
-			i = (i + round) % len(running)
-			r, err := running[i].measure(o)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", outcomes[i].client, err)
+		last := make([]result, len(running))
+		for turn := range turns {
+			o.First = turn == 0
+			for i := range running {
+				i = (i + round*turns + turn) % len(running)
+				if last[i], err = running[i].measure(o); err != nil {
+					return nil, fmt.Errorf("%s: %w", outcomes[i].client, err)
+				}
 			}
+		}
+		for i, r := range last {
 			outcomes[i].rounds = append(outcomes[i].rounds, r)
 		}
 	}
+	o.First, o.Count = true, true
+	for i := range running {
+		r, err := running[i].measure(o)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", outcomes[i].client, err)
+		}
+		outcomes[i].calls = r.Calls
+	}
 	return outcomes, nil
 }
+
+// turnsOfRound is how many turns a client takes in a round of small requests. What
+// disturbs a machine comes and goes within seconds: who takes short turns with the
+// others meets the same of it as they do.
+const turnsOfRound = 5
 
 // idleCell runs one client after the other: a server has so many descriptors.
 func (h *harness) idleCell(c cell) (outcomes []outcome, failed error) {

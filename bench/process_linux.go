@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,9 +22,12 @@ import (
 type order struct {
 	Duration time.Duration // for small requests
 	Requests int           // for bulk
+	First    bool          // a round begins
+	Count    bool          // the system calls, which takes time
 }
 
-// result is what it answers. For kindIdle the figures are per connection.
+// result is what it answers: the figures of the round so far. For kindIdle they are
+// per connection.
 type result struct {
 	Err      string `json:",omitempty"`
 	Absent   bool   `json:",omitempty"` // the client cannot do it
@@ -35,7 +37,7 @@ type result struct {
 	P50, P99 float64 // µs
 	Allocs   float64 // a request
 	Bytes    float64 // allocated for a request
-	IOCalls  float64 // read and write system calls a request; recv and epoll are not among them
+	Calls    float64 // system calls a request; negative = not counted
 
 	Heap, Stack, RSS, Goroutines float64 // of an idle connection
 }
@@ -67,7 +69,7 @@ func serveClient(in io.Reader, out io.Writer) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	workers := newWorkers(ctx, max(e.Conns, 1), newTask)
+	t := newTeam(ctx, max(e.Conns, 1), newTask)
 	if e.Profile != "" {
 		stop, err := startProfile(e.Profile)
 		if err != nil {
@@ -85,7 +87,7 @@ func serveClient(in io.Reader, out io.Writer) error {
 			// What a context keeps of those who registered with it is not theirs.
 			r, err = measureIdle(context.Background(), newTask, e.Barrier, e.Kind == kindWSIdle)
 		} else {
-			r, err = measure(workers, o)
+			r, err = t.measure(o)
 		}
 		if err != nil {
 			r.Err = err.Error()
@@ -108,52 +110,85 @@ func startProfile(file string) (stop func(), err error) {
 	}, pprof.StartCPUProfile(f)
 }
 
+// team is the workers of a process. They live as long as it does: a worker's stack
+// has grown to what its task wants.
+type team struct {
+	workers []*worker
+	turns   sync.WaitGroup // of those who work
+	stop    atomic.Bool
+
+	// Of the round so far:
+	used used
+	wall time.Duration
+}
+
 // worker repeats its task; its context is its own and can be cancelled.
 type worker struct {
 	ctx       context.Context
 	do        task
+	turn      chan int // how many requests; 0 = until team.stop
 	latencies histogram
 	done      int64
 	err       error
 }
 
-func newWorkers(ctx context.Context, n int, newTask func() task) []*worker {
-	workers := make([]*worker, n)
-	for i := range workers {
+func newTeam(ctx context.Context, n int, newTask func() task) *team {
+	t := &team{workers: make([]*worker, n)}
+	for i := range t.workers {
 		own, cancel := context.WithCancel(ctx)
 		context.AfterFunc(ctx, cancel)
-		workers[i] = &worker{ctx: own, do: newTask()}
+		w := &worker{ctx: own, do: newTask(), turn: make(chan int)}
+		t.workers[i] = w
+		go w.run(t)
 	}
-	return workers
+	return t
 }
 
-// measure lets the workers run for the time or the number of requests ordered.
-func measure(workers []*worker, o order) (result, error) {
-	runtime.GC()
-	var stop atomic.Bool
-	var wg sync.WaitGroup
+func (w *worker) run(t *team) {
+	for requests := range w.turn {
+		last := w.done + int64(requests)
+		for more := true; more; more = w.err == nil && !t.stop.Load() && w.done != last {
+			start := time.Now()
+			w.err = w.do(w.ctx)
+			w.latencies.add(time.Since(start))
+			w.done++
+		}
+		t.turns.Done()
+	}
+}
+
+// measure lets the workers run for the time or the number of requests ordered, and
+// returns the figures of the round so far.
+func (t *team) measure(o order) (result, error) {
+	if o.First {
+		runtime.GC()
+		t.used, t.wall = used{}, 0
+		for _, w := range t.workers {
+			w.done = 0
+			w.latencies.reset()
+		}
+	}
+	var calls *callCounter
+	if o.Count {
+		calls = countCalls()
+		defer calls.close()
+	}
+	t.stop.Store(false)
 	before, begin := usage(), time.Now()
 	if o.Requests == 0 {
-		timer := time.AfterFunc(o.Duration, func() { stop.Store(true) })
+		timer := time.AfterFunc(o.Duration, func() { t.stop.Store(true) })
 		defer timer.Stop()
 	}
-	for _, w := range workers {
-		wg.Go(func() {
-			w.done, w.err = 0, nil
-			w.latencies.reset()
-			for more := true; more; more = w.err == nil && !stop.Load() && w.done != int64(o.Requests) {
-				start := time.Now()
-				w.err = w.do(w.ctx)
-				w.latencies.add(time.Since(start))
-				w.done++
-			}
-		})
+	t.turns.Add(len(t.workers))
+	for _, w := range t.workers {
+		w.turn <- o.Requests
 	}
-	wg.Wait()
-	wall, after := time.Since(begin), usage()
+	t.turns.Wait()
+	t.wall += time.Since(begin)
+	t.used.add(before, usage())
 	var all histogram
 	var n int64
-	for _, w := range workers {
+	for _, w := range t.workers {
 		if w.err != nil {
 			return result{}, w.err
 		}
@@ -162,18 +197,25 @@ func measure(workers []*worker, o order) (result, error) {
 	}
 	per := 1 / float64(n)
 	return result{
-		Requests: n, Wall: wall.Seconds(),
-		CPU:    float64((after.cpu - before.cpu).Nanoseconds()) / 1e3 * per,
+		Requests: n, Wall: t.wall.Seconds(),
+		CPU:    float64(t.used.cpu.Nanoseconds()) / 1e3 * per,
 		P50:    all.quantile(0.5),
 		P99:    all.quantile(0.99),
-		Allocs: float64(after.allocs-before.allocs) * per, Bytes: float64(after.bytes-before.bytes) * per,
-		IOCalls: float64(after.calls-before.calls) * per,
+		Allocs: float64(t.used.allocs) * per, Bytes: float64(t.used.bytes) * per,
+		Calls: calls.total() * per,
 	}, nil
 }
 
 type used struct {
-	cpu                  time.Duration
-	allocs, bytes, calls uint64
+	cpu           time.Duration
+	allocs, bytes uint64
+}
+
+// add adds what was used between two looks.
+func (u *used) add(before, after used) {
+	u.cpu += after.cpu - before.cpu
+	u.allocs += after.allocs - before.allocs
+	u.bytes += after.bytes - before.bytes
 }
 
 // usage is what the process has used so far.
@@ -181,16 +223,6 @@ func usage() used {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	u := used{allocs: m.Mallocs, bytes: m.TotalAlloc}
-	if b, err := os.ReadFile("/proc/self/io"); err == nil {
-		for line := range strings.Lines(string(b)) {
-			var n uint64
-			if _, err := fmt.Sscanf(line, "syscr: %d", &n); err == nil {
-				u.calls += n
-			} else if _, err := fmt.Sscanf(line, "syscw: %d", &n); err == nil {
-				u.calls += n
-			}
-		}
-	}
 	var r unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &r) == nil {
 		u.cpu = time.Duration(r.Utime.Nano() + r.Stime.Nano())

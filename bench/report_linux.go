@@ -127,26 +127,26 @@ func writeSmall(b *strings.Builder, mine []outcome) {
 	if net != nil {
 		refName = net.client
 	}
-	fmt.Fprintf(b, "| client | CPU µs | ± | × %s | × floor | req/s | p50 µs | p99 µs | allocs | B | read+write calls |\n", refName)
+	fmt.Fprintf(b, "| client | CPU µs | ± | × %s | × floor | req/s | p50 µs | p99 µs | allocs | B | system calls |\n", refName)
 	b.WriteString("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for i := range mine {
 		o := &mine[i]
-		fmt.Fprintf(b, "| %s | %.2f | %.0f%% | %s | %s | %.0f | %.0f | %.0f | %.1f | %.0f | %.2f |\n", o.client, o.of(cpu), o.spread(cpu),
+		fmt.Fprintf(b, "| %s | %.2f | %.0f%% | %s | %s | %.0f | %.0f | %.0f | %.1f | %.0f | %s |\n", o.client, o.of(cpu), o.spread(cpu),
 			ratio(o, net, cpu), ratio(o, floor, cpu), o.of(func(r result) float64 { return float64(r.Requests) / r.Wall }),
 			o.of(func(r result) float64 { return r.P50 }), o.of(func(r result) float64 { return r.P99 }),
-			o.of(allocs), o.of(func(r result) float64 { return r.Bytes }), o.of(func(r result) float64 { return r.IOCalls }))
+			o.of(allocs), o.of(func(r result) float64 { return r.Bytes }), callsText(o.calls))
 	}
 }
 
 func writeBulk(b *strings.Builder, mine []outcome, size int64) {
 	net, floor := reference(mine), find(mine, mine[0].cell.name, "floor")
 	mib := float64(size) / (1 << 20)
-	b.WriteString("| client | CPU µs/MiB | ± | × nethttp | × floor | MiB/s | read+write calls/MiB |\n|---|--:|--:|--:|--:|--:|--:|\n")
+	b.WriteString("| client | CPU µs/MiB | ± | × nethttp | × floor | MiB/s | system calls/MiB |\n|---|--:|--:|--:|--:|--:|--:|\n")
 	for i := range mine {
 		o := &mine[i]
-		fmt.Fprintf(b, "| %s | %.0f | %.0f%% | %s | %s | %.0f | %.1f |\n", o.client, o.of(cpu)/mib, o.spread(cpu),
+		fmt.Fprintf(b, "| %s | %.0f | %.0f%% | %s | %s | %.0f | %s |\n", o.client, o.of(cpu)/mib, o.spread(cpu),
 			ratio(o, net, cpu), ratio(o, floor, cpu), o.of(func(r result) float64 { return mib / r.Wall }),
-			o.of(func(r result) float64 { return r.IOCalls })/mib)
+			callsText(o.calls/mib))
 	}
 }
 
