@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/godwit-go/godwit/internal/dial"
+	"github.com/godwit-go/godwit/internal/socket"
 )
 
 // conn is a connection with a slot in the pool. One exchange at a time owns it,
@@ -157,7 +158,7 @@ func (c *conn) plain() bool { return c.prober != nil && c.bottom == c.Conn.Conn 
 // peer: there is a buffer on the way, the kernel's.
 func (c *conn) takesIn() bool {
 	switch c.bottom.(type) {
-	case *net.TCPConn, *net.UnixConn:
+	case *socket.Conn, *net.TCPConn, *net.UnixConn:
 		return true
 	}
 	return false

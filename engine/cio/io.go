@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/godwit-go/godwit/internal/socket"
 	"github.com/godwit-go/godwit/internal/transfer"
 )
 
@@ -198,7 +199,7 @@ func (x *exchange) write(p []byte) error {
 // readFrom moves a piece of a file to a TCP connection by the kernel. Its error
 // is one to blame the body for if it is the file's.
 func (x *exchange) readFrom(piece io.LimitedReader) (int64, error) {
-	size, tcp := piece.N, x.conn.Conn.Conn.(*net.TCPConn)
+	size, tcp := piece.N, socket.TCP(x.conn.Conn.Conn)
 	for begin := time.Now(); ; {
 		if x.clock.Idle > 0 {
 			tcp.SetWriteDeadline(x.clock.look(x.clock.WriteDue(begin)).At)

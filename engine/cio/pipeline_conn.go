@@ -2,7 +2,6 @@ package cio
 
 import (
 	"errors"
-	"net"
 	"runtime"
 	"slices"
 	"sync"
@@ -82,10 +81,7 @@ func newPipe(l *lane, c *conn) *pipe {
 	p := &pipe{lane: l, conn: c, stale: c.used, began: time.Now(), line: make([]*ticket, l.depth), pooled: pipeBuffers.Get().(*[pipeSize]byte)}
 	p.buf = p.pooled[:]
 	p.dated.Store(c.dated)
-	switch c.bottom.(type) {
-	case *net.TCPConn, *net.UnixConn:
-		p.solid = true
-	}
+	p.solid = c.takesIn()
 	if !c.used && c.plain() && !c.fit() {
 		p.closing = errUnasked // it is the answer to the first request, and nothing follows
 	}

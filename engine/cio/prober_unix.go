@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"syscall"
+
+	"github.com/godwit-go/godwit/internal/socket"
 )
 
 // prober looks at a descriptor without taking anything from it, and can ask and
@@ -51,12 +53,11 @@ func (p *prober) ask(t *talk) {
 func (p *prober) put(b []byte) (n int, err error) {
 	var failed error
 	err = p.raw.Write(func(fd uintptr) bool {
-		if n, failed = again(syscall.Write, fd, b); failed != nil && failed != syscall.EAGAIN {
+		if n, failed = socket.Send(fd, b); failed != nil && failed != syscall.EAGAIN {
 			failed = os.NewSyscallError("write", failed)
 		} else {
 			failed = nil
 		}
-		n = max(n, 0)
 		return true
 	})
 	return n, cmp.Or(err, failed)
@@ -68,13 +69,8 @@ func (p *prober) see(fd uintptr) (done bool) {
 	if p.silent {
 		return p.talk.read(fd)
 	}
-	for {
-		_, _, err := syscall.Recvfrom(int(fd), p.buffer[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		if err != syscall.EINTR {
-			p.silent = err == syscall.EAGAIN
-			break
-		}
-	}
+	_, err := socket.Peek(fd, p.buffer[:])
+	p.silent = err == syscall.EAGAIN
 	if !p.silent || p.talk == nil {
 		return true
 	}
@@ -84,8 +80,8 @@ func (p *prober) see(fd uintptr) (done bool) {
 // write reports whether it has failed to write all of the request.
 func (t *talk) write(fd uintptr) (done bool) {
 	t.quiet = true
-	n, err := again(syscall.Write, fd, t.request)
-	t.wrote = max(n, 0)
+	n, err := socket.Send(fd, t.request)
+	t.wrote = n
 	if err != nil && err != syscall.EAGAIN {
 		t.writeErr = os.NewSyscallError("write", err)
 	}
@@ -94,7 +90,7 @@ func (t *talk) write(fd uintptr) (done bool) {
 
 // read reports whether there was something to read, the end included.
 func (t *talk) read(fd uintptr) (done bool) {
-	n, err := again(syscall.Read, fd, t.answer)
+	n, err := socket.Recv(fd, t.answer)
 	switch {
 	case err == syscall.EAGAIN:
 		return false
@@ -103,16 +99,6 @@ func (t *talk) read(fd uintptr) (done bool) {
 	case n == 0:
 		t.readErr = io.EOF
 	}
-	t.got = max(n, 0)
+	t.got = n
 	return true
-}
-
-// again repeats a call that a signal interrupted.
-func again(call func(fd int, p []byte) (int, error), fd uintptr, p []byte) (int, error) {
-	for {
-		n, err := call(int(fd), p)
-		if err != syscall.EINTR {
-			return n, err
-		}
-	}
 }

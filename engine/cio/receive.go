@@ -185,6 +185,7 @@ func (x *exchange) upgrade() error {
 	if x.conn.dated {
 		x.conn.SetDeadline(time.Time{})
 	}
+	x.conn.prober = nil // no request comes any more
 	u := &upgraded{Conn: x.conn.Conn.Conn, conn: x.conn}
 	if x.r < x.w {
 		u.early = append([]byte(nil), x.buf[x.r:x.w]...)

@@ -9,8 +9,7 @@ import (
 type upgraded struct {
 	net.Conn
 	conn  *conn
-	early []byte   // came with the head
-	two   *twofold // nil until it is wanted
+	early []byte // came with the head
 }
 
 // Read returns first what came together with the response's head.
@@ -26,6 +25,16 @@ func (u *upgraded) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	return u.Conn.Read(p)
+}
+
+// ReadTwo reads into a and, if that becomes full and it can be done at once, into b.
+func (u *upgraded) ReadTwo(a, b []byte) (int, error) {
+	if c, ok := u.Conn.(interface {
+		ReadTwo(a, b []byte) (int, error)
+	}); ok && len(u.early) == 0 {
+		return c.ReadTwo(a, b)
+	}
+	return u.Read(a)
 }
 
 // CloseWrite tells the peer that nothing more will be written. It is an error if

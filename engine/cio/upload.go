@@ -2,11 +2,11 @@ package cio
 
 import (
 	"io"
-	"net"
 	"os"
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/h1"
+	"github.com/godwit-go/godwit/internal/socket"
 	"github.com/godwit-go/godwit/internal/transfer"
 )
 
@@ -170,8 +170,7 @@ func (u *upload) copy() error {
 // connection.
 func (u *upload) canSendfile() bool {
 	_, file := u.Source.Reader.(*os.File)
-	_, tcp := u.x.conn.Conn.Conn.(*net.TCPConn)
-	return file && tcp && u.Length > 0
+	return file && u.Length > 0 && socket.TCP(u.x.conn.Conn.Conn) != nil
 }
 
 // sendfile sends the body from a file by the kernel, a piece at a time.

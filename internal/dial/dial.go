@@ -110,7 +110,7 @@ type Dialer struct {
 
 // Conn is a connection, and what an engine must know of it.
 type Conn struct {
-	net.Conn              // *net.TCPConn, *net.UnixConn, *tls.Conn or what Dial returned
+	net.Conn              // *socket.Conn, *net.TCPConn, *net.UnixConn, *tls.Conn or what Dial returned
 	Info     *engine.Conn // immutable
 	Proto    string       // the result of ALPN; "" = none: HTTP/1.1
 	Forward  bool         // a plain HTTP proxy: it wants the absolute-form and ProxyAuthorization

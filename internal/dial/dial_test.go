@@ -20,6 +20,7 @@ import (
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/header"
 	"github.com/godwit-go/godwit/internal/dial"
+	"github.com/godwit-go/godwit/internal/socket"
 	"github.com/godwit-go/godwit/internal/testpeer"
 )
 
@@ -31,8 +32,8 @@ func TestPlain(t *testing.T) {
 	if c.Info.Remote.String() != l.Addr().String() || c.Info.TLS != nil || c.Info.Proxy != nil || c.Proto != "" || c.Forward {
 		t.Errorf("conn = %+v, info = %+v", c, c.Info)
 	}
-	if _, ok := c.Conn.(*net.TCPConn); !ok {
-		t.Errorf("connection is a %T, want *net.TCPConn", c.Conn)
+	if socket.TCP(c.Conn) == nil {
+		t.Errorf("connection is a %T, want TCP", c.Conn)
 	}
 }
 
@@ -238,7 +239,7 @@ func TestTCPOptions(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			d := &dial.Dialer{Proxy: engine.NoProxy, KeepAlive: tc.keepAlive, Delay: tc.delay}
 			c := connect(t, d, "http://"+l.Addr().String())
-			raw, err := c.Conn.(*net.TCPConn).SyscallConn()
+			raw, err := socket.TCP(c.Conn).SyscallConn()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/recovered"
+	"github.com/godwit-go/godwit/internal/socket"
 )
 
 // dial connects to one of places, in at most Attempts rounds.
@@ -211,7 +212,7 @@ func (d *Dialer) socket(ctx context.Context, network, address string) (net.Conn,
 		case conn == nil:
 			return nil, fmt.Errorf("the custom dialer returned no connection to %s", address)
 		}
-		return conn, nil
+		return socket.Of(conn), nil
 	}
 	nd := net.Dialer{KeepAliveConfig: d.KeepAlive}
 	if !d.KeepAlive.Enable && d.KeepAlive != (net.KeepAliveConfig{}) {
@@ -243,7 +244,7 @@ func (d *Dialer) socket(ctx context.Context, network, address string) (net.Conn,
 		// by its first use.
 		_ = tcp.SetNoDelay(false)
 	}
-	return conn, nil
+	return socket.Of(conn), nil
 }
 
 // controlError marks a refusal by Control.
