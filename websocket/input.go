@@ -189,8 +189,14 @@ func (l *link) next(ctx context.Context) (ws.Header, error) {
 func (l *link) header(ctx context.Context) (ws.Header, error) {
 	in := &l.in
 	for {
+		if in.r == in.w {
+			if err := l.fill(ctx); err != nil {
+				return ws.Header{}, err
+			}
+			continue
+		}
 		before := in.frames
-		h, n, err := in.frames.Next(in.buf.bytes(in.r, in.w))
+		h, n, err := in.frames.Next(in.buf[in.r:in.w])
 		switch {
 		case err != nil:
 			return h, l.broke(err)
@@ -203,13 +209,6 @@ func (l *link) header(ctx context.Context) (ws.Header, error) {
 			return h, err
 		}
 	}
-}
-
-func (b *buffer) bytes(r, w int32) []byte {
-	if b == nil {
-		return nil
-	}
-	return b[r:w]
 }
 
 // payload reads some of the current frame's payload into p, which is not empty;

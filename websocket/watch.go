@@ -14,12 +14,14 @@ import (
 type watch struct {
 	state atomic.Int32 // watchIdle, watchBusy, watchFired
 
-	mu      sync.Mutex // guards what follows, and breaking off
+	// For who operates:
 	watched <-chan struct{}
 	last    <-chan struct{} // of the operation before
-	stop    func() bool
-	round   uint32 // of the context that is watched
-	closed  bool
+
+	mu     sync.Mutex // guards what follows, and breaking off
+	stop   func() bool
+	round  uint32 // of the context that is watched
+	closed bool
 }
 
 const (
@@ -35,23 +37,25 @@ type breaker interface{ breakOff() }
 // never after end. The error is that of a context that has ended already.
 func (w *watch) begin(ctx context.Context, b breaker) error {
 	done := ctx.Done()
-	if done == nil {
+	switch {
+	case done == nil:
 		return nil
-	}
-	w.mu.Lock() // fire waits: what has not begun is not broken off
-	defer w.mu.Unlock()
-	if ctx.Err() != nil {
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	}
-	if w.watched != done {
+	case w.watched != done:
 		w.register(ctx, b)
 	}
 	w.state.Store(watchBusy)
+	if ctx.Err() != nil && w.state.CompareAndSwap(watchBusy, watchIdle) {
+		return context.Cause(ctx) // it ended before fire could see that we are busy
+	}
 	return nil
 }
 
-// register watches ctx; w.mu is held.
+// register watches ctx.
 func (w *watch) register(ctx context.Context, b breaker) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.drop(); w.closed {
 		return
 	}
