@@ -146,12 +146,12 @@ func (h *harness) cell(c cell) (outcomes []outcome, err error) {
 			return nil, fmt.Errorf("%s: %w", cl.name, err)
 		}
 	}
-	turns := 1
+	rounds, turns := 2*h.rounds-1, 1
 	if !c.kind.bulk() {
-		turns = turnsOfRound
+		rounds, turns = h.rounds, turnsOfRound
 		o.Duration /= turnsOfRound
 	}
-	for round := range h.rounds {
+	for round := range rounds {
 		last := make([]result, len(running))
 		for turn := range turns {
 			o.First = turn == 0

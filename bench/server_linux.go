@@ -91,6 +91,11 @@ func (s *epollServer) run() error {
 	}
 }
 
+// socketBuffer bounds what waits in the kernel. Over the loopback device who makes room
+// moves what waits for it, on his own account: with buffers that grow as they like it
+// is chance which side that is. With these the server pays for most of it.
+const socketBuffer = 128 << 10
+
 func (s *epollServer) accept() {
 	for {
 		fd, _, err := unix.Accept4(s.listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
@@ -98,6 +103,8 @@ func (s *epollServer) accept() {
 			return
 		}
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, socketBuffer)
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, socketBuffer)
 		s.conns[fd] = &epollConn{fd: fd}
 		s.watch(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN)
 	}
