@@ -146,12 +146,12 @@ func (h *harness) cell(c cell) (outcomes []outcome, err error) {
 			return nil, fmt.Errorf("%s: %w", cl.name, err)
 		}
 	}
-	rounds, turns := 2*h.rounds-1, 1
+	turns := 1
 	if !c.kind.bulk() {
-		rounds, turns = h.rounds, turnsOfRound
+		turns = turnsOfRound
 		o.Duration /= turnsOfRound
 	}
-	for round := range rounds {
+	for round := range h.rounds {
 		last := make([]result, len(running))
 		for turn := range turns {
 			o.First = turn == 0

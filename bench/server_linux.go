@@ -29,6 +29,7 @@ type epollConn struct {
 	fd      int
 	pending []byte // not sent yet; the session's stream comes after it
 	waits   bool   // for room to write
+	bound   bool   // its buffers are
 }
 
 var zeros = make([]byte, 256<<10)
@@ -91,11 +92,6 @@ func (s *epollServer) run() error {
 	}
 }
 
-// socketBuffer bounds what waits in the kernel. Over the loopback device who makes room
-// moves what waits for it, on his own account: with buffers that grow as they like it
-// is chance which side that is. With these the server pays for most of it.
-const socketBuffer = 128 << 10
-
 func (s *epollServer) accept() {
 	for {
 		fd, _, err := unix.Accept4(s.listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
@@ -103,8 +99,6 @@ func (s *epollServer) accept() {
 			return
 		}
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, socketBuffer)
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, socketBuffer)
 		s.conns[fd] = &epollConn{fd: fd}
 		s.watch(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN)
 	}
@@ -128,8 +122,18 @@ func (s *epollServer) receive(c *epollConn) bool {
 	if c.barrier > 0 {
 		s.arrive(c)
 	}
+	if !c.bound && (c.stream > 0 || c.path == pathUpload) {
+		c.bound = true
+		unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, bulkBuffer)
+		unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, bulkBuffer)
+	}
 	return s.send(c, s.out)
 }
+
+// bulkBuffer bounds what waits in the kernel of bulk bodies. Over the loopback device
+// who makes room moves what waits for it, on his own account: with buffers that grow as
+// they like it is chance which side that is. With these the server pays for most of it.
+const bulkBuffer = 128 << 10
 
 // arrive lets all waiting connections go on when they are complete.
 func (s *epollServer) arrive(c *epollConn) {
