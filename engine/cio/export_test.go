@@ -9,6 +9,7 @@ import (
 
 	"github.com/godwit-go/godwit/internal/dial"
 	h2pool "github.com/godwit-go/godwit/internal/h2/pool"
+	"github.com/godwit-go/godwit/internal/socket"
 )
 
 // UsedAgain reports whether the exchange behind a body has gone to others.
@@ -55,4 +56,10 @@ func QueueForHTTP2(e *Engine, addr string) (leave func()) {
 		close(gone)
 		wg.Wait()
 	}
+}
+
+// ReadsTwo reports whether a ReadTwo of an upgraded connection fills both pieces.
+func ReadsTwo(c io.ReadWriteCloser) bool {
+	_, ok := c.(*upgraded).Conn.(*socket.Conn)
+	return ok
 }
