@@ -3,6 +3,7 @@ package ws_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -116,13 +117,16 @@ func TestMask(t *testing.T) {
 	for i := range src {
 		src[i] = byte(i * 7)
 	}
-	for _, n := range []int{0, 1, 3, 4, 7, 8, 9, 31, 63, 64, 65, 1023, 1024, 1025, 1031, 2048, 2999} {
+	for _, n := range []int{0, 1, 3, 4, 7, 8, 9, 31, 63, 64, 65, 127, 128, 130, 1023, 1024, 1025, 1031, 2048, 2999} {
 		for _, split := range []int{0, 1, n / 2, n} {
 			split = min(split, n)
-			got := make([]byte, n)
+			got := bytes.Repeat([]byte{'?'}, n+64)
 			next := ws.Mask(got, src[:split], key)
 			ws.Mask(got[split:], src[split:n], next)
-			for i, c := range got {
+			if rest := got[n:]; len(bytes.Trim(rest, "?")) != 0 {
+				t.Fatalf("%d bytes split at %d: what follows was written to: %q", n, split, rest)
+			}
+			for i, c := range got[:n] {
 				if want := src[i] ^ byte(uint32(key)>>(8*(i%4))); c != want {
 					t.Fatalf("%d bytes split at %d: byte %d is %#x, want %#x", n, split, i, c, want)
 				}
@@ -415,9 +419,9 @@ func FuzzAgree(f *testing.F) {
 }
 
 func BenchmarkMask(b *testing.B) {
-	for _, n := range []int{64, 64 << 10} {
+	for _, n := range []int{64, 1 << 10, 64 << 10} {
 		src, dst := make([]byte, n), make([]byte, n+14)
-		b.Run(map[int]string{64: "64", 64 << 10: "64K"}[n], func(b *testing.B) {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			b.SetBytes(int64(n))
 			for b.Loop() {
 				ws.Mask(dst[14:], src, 0x12345678)
