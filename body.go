@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
-	"github.com/godwit-go/godwit/header"
 )
 
 // The bounded drain of Discard: so much is read, for so long, to be able to use
@@ -23,22 +22,20 @@ const (
 // baseBody is the innermost layer of a response's body, right above the
 // engine's: it closes once and knows what hangs on the end of the body.
 type baseBody struct {
-	inner  io.ReadCloser
-	header header.Header // as received
-	length int64         // as announced, -1 = unknown
+	answer *engine.Response // as received; never changed
 	read   int64
-
 	closed atomic.Bool
+	empty  bool // whatever the answer's length is
 
-	mu       sync.Mutex // guards what follows
-	hooks    []func(error)
-	err      error // first failure of a read
-	fired    bool
+	fired    bool // guarded by mu, as all that follows
 	released bool // the upgraded connection outlives the call
+	mu       sync.Mutex
+	hook     func(error)
+	err      error // first failure of a read
 }
 
 func (b *baseBody) Read(p []byte) (int, error) {
-	n, err := b.inner.Read(p)
+	n, err := b.answer.Body.Read(p)
 	b.read += int64(n)
 	if err != nil && err != io.EOF {
 		b.note(err)
@@ -48,7 +45,7 @@ func (b *baseBody) Read(p []byte) (int, error) {
 
 // WriteTo keeps the engine's fast way to copy.
 func (b *baseBody) WriteTo(w io.Writer) (int64, error) {
-	n, err := copyBody(w, b.inner)
+	n, err := copyBody(w, b.answer.Body)
 	b.read += n
 	if err != nil {
 		b.note(err)
@@ -78,17 +75,17 @@ func (b *baseBody) Close() error {
 	}
 	b.mu.Lock()
 	err := b.err // before closing makes reads fail
-	hooked := len(b.hooks) > 0
+	hooked := b.hook != nil
 	b.fired = b.fired || !hooked
 	b.mu.Unlock()
-	closeErr := b.inner.Close()
+	closeErr := b.answer.Body.Close()
 	if hooked {
 		b.fire(err)
 	}
 	return closeErr
 }
 
-// fire runs the hooks, once, last added first.
+// fire runs the hooks, once.
 func (b *baseBody) fire(err error) {
 	b.mu.Lock()
 	if b.fired {
@@ -96,19 +93,27 @@ func (b *baseBody) fire(err error) {
 		return
 	}
 	b.fired = true
-	hooks := b.hooks
-	b.hooks = nil
+	hook := b.hook
+	b.hook = nil
 	b.mu.Unlock()
-	for i := len(hooks) - 1; i >= 0; i-- {
-		hooks[i](err)
+	if hook != nil {
+		hook(err)
 	}
 }
 
-// onEnd adds a hook, or runs it at once if the body has ended already.
+// onEnd adds a hook, or runs it at once if the body has ended already. What was
+// added last runs first.
 func (b *baseBody) onEnd(f func(error)) {
 	b.mu.Lock()
 	if !b.fired {
-		b.hooks = append(b.hooks, f)
+		if earlier := b.hook; earlier != nil {
+			last := f
+			f = func(err error) {
+				last(err)
+				earlier(err)
+			}
+		}
+		b.hook = f
 		b.mu.Unlock()
 		return
 	}
@@ -125,10 +130,13 @@ func (c closeOnAbort) Abort(error) { c.base.Close() }
 
 // drain reads what is left if that is little and known, then closes.
 func (b *baseBody) drain() {
-	left := b.length - b.read
-	if b.length >= 0 && left <= drainBytes {
-		timer := time.AfterFunc(drainTime, func() { b.inner.Close() })
-		io.CopyN(io.Discard, b.inner, left+1)
+	length := b.answer.ContentLength
+	if b.empty {
+		length = 0
+	}
+	if left := length - b.read; length >= 0 && left <= drainBytes {
+		timer := time.AfterFunc(drainTime, func() { b.answer.Body.Close() })
+		io.CopyN(io.Discard, b.answer.Body, left+1)
 		timer.Stop()
 	}
 	b.Close()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,11 +18,10 @@ import (
 // end of the response's body: over all redirects, retries and logins. It is
 // safe for concurrent use.
 type Call struct {
-	client  *Client
-	ctx     callContext
-	maxBody int64
+	client *Client
+	ctx    callContext
 
-	scheme, host string // of Origin
+	origin *url.URL // for the scheme and the host
 
 	// parent is the call that this one is a fork of, or nil.
 	parent *Call
@@ -40,6 +40,8 @@ type Call struct {
 	err    error
 	ended  bool
 	halted bool // the deadline: see callContext.halt
+	// ofAttempt says that the deadline of ctx is an attempt's, not the call's.
+	ofAttempt bool
 
 	mode mode
 
@@ -56,6 +58,7 @@ type rare struct {
 	// written and read by the call's goroutine.
 	attemptEnd deadline
 	watch      *stopwatch
+	aborters   []registration // beside the context's slot
 }
 
 // unusual returns the call's rare, made on first use. c.ctx.mu is held.
@@ -143,7 +146,7 @@ func (c *Call) note(h Hop) {
 // before content decoding removed some.
 func (c *Call) WireHeader() header.Header {
 	if b := c.head.Load(); b != nil {
-		return b.header
+		return b.answer.Header.View()
 	}
 	return header.Header{}
 }
@@ -167,14 +170,11 @@ func (c *Call) Cancel() { c.ctx.end(context.Canceled) }
 // that the call was for when it began to send: redirects, repetitions and load
 // balancers have no part in it. Before that they are "".
 func (c *Call) Origin() (scheme, host string) {
-	root := c.root()
-	return root.scheme, root.host
-}
-
-func (c *Call) setOrigin(u *url.URL) {
-	if u != nil {
-		c.scheme, c.host = u.Scheme, u.Host
+	u := c.root().origin
+	if u == nil {
+		return "", ""
 	}
+	return u.Scheme, u.Host
 }
 
 // Fork starts a branch of the call for sends that run beside others: hedging,
@@ -184,7 +184,7 @@ func (c *Call) setOrigin(u *url.URL) {
 // [Client.Cancel]; send with next(fork.Context(), req). Whoever forks calls
 // [Call.End] on each fork, or lets the winner's response do it (OnClose).
 func (c *Call) Fork(ctx context.Context) (*Call, error) {
-	fork := &Call{client: c.client, mode: c.mode, maxBody: c.maxBody, parent: c.root()}
+	fork := &Call{client: c.client, mode: c.mode, parent: c.root()}
 	fork.attrs = attr.Shared{}
 	snapshot := c.attrs.Snapshot()
 	fork.attrs.Replace(snapshot)
@@ -271,12 +271,9 @@ type callContext struct {
 	tie      engine.Registration // to the parent
 	done     chan struct{}
 	cause    error
-	deadline time.Time
-	limit    time.Duration
-	kind     engine.TimeoutKind
+	deadline deadline
 	timer    *time.Timer
-	slot     registration
-	more     []registration
+	slot     registration // further ones are among the call's rare
 	token    uint64
 }
 
@@ -305,9 +302,9 @@ func (c *callContext) watch() {
 	var tie engine.Registration
 	if ac, ok := c.parent.(*callContext); ok {
 		ac.mu.Lock()
-		c.deadline, c.limit, c.kind = ac.deadline, ac.limit, ac.kind
-		c.timed.Store(ac.timed.Load())
+		outer, ofAttempt := ac.deadline, ac.call.ofAttempt
 		ac.mu.Unlock()
+		c.shorten(outer, ofAttempt)
 		tie = engine.OnAbort(ac, c)
 	} else {
 		tie = engine.OnAbort(c.call.client.state.contexts.Of(c.parent), callersEnd{c})
@@ -331,26 +328,37 @@ func (c callersEnd) Abort(error) {
 // Abort ends the context when a context it hangs on ends.
 func (c *callContext) Abort(cause error) { c.end(cause) }
 
-// setDeadline makes the context end after limit. The timer is only made when
+// setDeadline makes the context end at d. The timer is only made when
 // somebody waits: engines take the deadline from the request.
-func (c *callContext) setDeadline(at time.Time, limit time.Duration, kind engine.TimeoutKind) {
+func (c *callContext) setDeadline(d deadline, ofAttempt bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.deadline, c.limit, c.kind = at, limit, kind
+	c.deadline, c.call.ofAttempt = d, ofAttempt
 	c.timed.Store(true)
 	if c.done != nil || c.slot.abort != nil {
 		c.arm()
 	}
 }
 
-// shorten brings the deadline forward.
-func (c *callContext) shorten(at time.Time, limit time.Duration, kind engine.TimeoutKind) {
+// shorten brings the deadline forward to d, if that is one and earlier.
+func (c *callContext) shorten(d deadline, ofAttempt bool) {
+	if d.at.IsZero() {
+		return
+	}
 	c.mu.Lock()
-	earlier := c.deadline.IsZero() || at.Before(c.deadline)
+	earlier := c.deadline.at.IsZero() || d.at.Before(c.deadline.at)
 	c.mu.Unlock()
 	if earlier {
-		c.setDeadline(at, limit, kind)
+		c.setDeadline(d, ofAttempt)
 	}
+}
+
+// kind says whose the deadline is; c.mu is held.
+func (c *callContext) kind() engine.TimeoutKind {
+	if c.call.ofAttempt {
+		return engine.KindAttempt
+	}
+	return engine.KindRequest
 }
 
 // keepTime starts the timer, for when nobody else watches the deadline.
@@ -408,7 +416,7 @@ func (c *callContext) dropDeadline() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.deadline = time.Time{}
+	c.deadline = deadline{}
 	c.stopTimer()
 }
 
@@ -420,10 +428,10 @@ func (c *callContext) stopTimer() {
 }
 
 func (c *callContext) arm() {
-	if c.deadline.IsZero() || c.call.halted || c.timer != nil || c.cause != nil {
+	if c.deadline.at.IsZero() || c.call.halted || c.timer != nil || c.cause != nil {
 		return
 	}
-	c.timer = time.AfterFunc(time.Until(c.deadline), c.expire)
+	c.timer = time.AfterFunc(time.Until(c.deadline.at), c.expire)
 }
 
 func (c *callContext) expire() {
@@ -455,8 +463,12 @@ func (c *callContext) endAndUnlock(cause error) {
 	if c.timer != nil {
 		c.timer.Stop()
 	}
-	slot, more, tie := c.slot, c.more, c.tie
-	c.slot, c.more = registration{}, nil
+	slot, tie := c.slot, c.tie
+	c.slot = registration{}
+	var more []registration
+	if r := c.call.rare; r != nil {
+		more, r.aborters = r.aborters, nil
+	}
 	c.mu.Unlock()
 	tie.Stop()
 	if slot.abort != nil {
@@ -481,7 +493,8 @@ func (c *callContext) AddAborter(a engine.Aborter) uint64 {
 	if c.slot.abort == nil {
 		c.slot = r
 	} else {
-		c.more = append(c.more, r)
+		rare := c.call.unusual()
+		rare.aborters = append(rare.aborters, r)
 	}
 	c.mu.Unlock()
 	return r.token
@@ -495,13 +508,16 @@ func (c *callContext) RemoveAborter(token uint64) bool {
 		c.slot = registration{}
 		return true
 	}
-	for i, r := range c.more {
-		if r.token == token {
-			c.more = append(c.more[:i], c.more[i+1:]...)
-			return true
-		}
+	rare := c.call.rare
+	if rare == nil {
+		return false
 	}
-	return false
+	at := slices.IndexFunc(rare.aborters, func(r registration) bool { return r.token == token })
+	if at < 0 {
+		return false
+	}
+	rare.aborters = slices.Delete(rare.aborters, at, at+1)
+	return true
 }
 
 // AfterFunc makes package context hang derived contexts on this one without a
@@ -524,8 +540,8 @@ func (c *callContext) ended() error {
 	if c.cause != nil {
 		return c.cause
 	}
-	if !c.deadline.IsZero() && !c.call.halted && !time.Now().Before(c.deadline) {
-		return &engine.TimeoutError{Kind: c.kind, Limit: c.limit}
+	if d := c.deadline; !d.at.IsZero() && !c.call.halted && !time.Now().Before(d.at) {
+		return &engine.TimeoutError{Kind: c.kind(), Limit: d.limit}
 	}
 	return nil
 }
@@ -553,8 +569,8 @@ func (c *callContext) Deadline() (time.Time, bool) {
 	at, ok := c.parent.Deadline()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.deadline.IsZero() && (!ok || c.deadline.Before(at)) {
-		return c.deadline, true
+	if d := c.deadline.at; !d.IsZero() && (!ok || d.Before(at)) {
+		return d, true
 	}
 	return at, ok
 }

@@ -22,15 +22,17 @@ type Client struct {
 	engine engine.Engine
 	err    error
 
-	call      pipeline.Handler[*Request, *Response]
-	send      pipeline.Handler[*Request, *Response]
-	door      pipeline.Handler[*Request, *Response] // what RoundTrip enters by
-	decode    pipeline.Handler[*Decoding, bool]
-	handlers  []ErrorHandler
-	listeners []any
-	describe  string
-	builtin   builtins
-	cleanup   runtime.Cleanup
+	call   pipeline.Handler[*Request, *Response]
+	send   pipeline.Handler[*Request, *Response]
+	door   pipeline.Handler[*Request, *Response] // what RoundTrip enters by
+	decode pipeline.Handler[*Decoding, bool]
+	// seesDecoding says that the Decode pipeline has others than the built-in steps.
+	seesDecoding bool
+	handlers     []ErrorHandler
+	listeners    []any
+	describe     string
+	builtin      builtins
+	cleanup      runtime.Cleanup
 }
 
 // config is what the options of a client say.
@@ -250,11 +252,10 @@ func (call *Call) run(ctx context.Context, noRequest bool) (*Response, error) {
 		}
 		return nil, envelope(call, req, c.handleError(ctx, req, err))
 	}
-	req.method = req.Method
 	handler := c.call
 	if call.mode == transport {
 		handler = c.door
-		call.setOrigin(req.URL)
+		call.origin = req.URL
 	}
 	ok := false
 	defer func() {
@@ -286,12 +287,12 @@ func (call *Call) run(ctx context.Context, noRequest bool) (*Response, error) {
 func (call *Call) handOver(resp *Response) {
 	// An upgraded connection may outlive the Response in the caller's hands, so
 	// that its being forgotten says nothing.
-	resp.Body = newUserBody(resp, call.mode != scoped && resp.upgraded == nil)
+	resp.Body = newUserBody(resp, call.mode != scoped && resp.Upgraded() == nil)
 	resp.OnClose(call.finish)
-	if resp.upgraded != nil || call.client.builtin.toHead.For(resp.request) {
+	if resp.Upgraded() != nil || call.client.builtin.toHead.For(resp.request) {
 		call.ctx.dropDeadline()
-	} else if at := call.attemptEnd(); !at.at.IsZero() {
-		call.ctx.shorten(at.at, at.limit, engine.KindAttempt)
+	} else {
+		call.ctx.shorten(call.attemptEnd(), true)
 	}
 	call.ctx.AddAborter(closeOnAbort{resp.base})
 	call.ctx.keepTime()
@@ -329,9 +330,8 @@ func (call *Call) admit(ctx context.Context, noRequest bool) error {
 	if err := c.state.begin(call, outer != nil && outer.client == c); err != nil {
 		return opError(opBuild, err)
 	}
-	call.maxBody = c.builtin.maxBody.For(req)
 	if limit := c.builtin.timeout.For(req); engine.Limited(limit) {
-		call.ctx.setDeadline(time.Now().Add(limit), limit, engine.KindRequest)
+		call.ctx.setDeadline(deadline{time.Now().Add(limit), limit}, false)
 	}
 	call.ctx.watch()
 	return nil

@@ -96,8 +96,13 @@ func decode(ctx context.Context, resp *Response, target any) error {
 		return err
 	}
 	client := resp.client()
-	d := &Decoding{Response: resp, Target: target, Data: resp.mem.data}
-	ok, err := client.decode(ctx, d)
+	ok, err := false, error(nil)
+	if !client.seesDecoding {
+		ok, err = parse(resp, resp.mem.data, target)
+	}
+	if err == nil && !ok {
+		ok, err = client.decode(ctx, &Decoding{Response: resp, Target: target, Data: resp.mem.data})
+	}
 	if err == nil && !ok {
 		err = noCodec(client, resp)
 	}
@@ -165,41 +170,50 @@ func needsCodec(target any) bool {
 	return true
 }
 
-// parse is phase Parse: the types that need no codec.
+// parse is phase Parse. It is only passed if an interceptor may want to see the
+// body before.
 func (b *builtins) parse(ctx context.Context, d *Decoding, next DecodeHandler) (bool, error) {
-	switch t := d.Target.(type) {
-	case *None:
-		return true, nil
-	case *[]byte:
-		*t = d.Data
-		return true, nil
-	case *json.RawMessage:
-		*t = d.Data
-		return true, nil
-	case *io.Reader:
-		*t = bytes.NewReader(d.Data)
-		return true, nil
-	case *io.ReadCloser:
-		*t = &memoryBody{data: d.Data}
-		return true, nil
-	case *string:
-		s, err := textOf(d.Response, d.Data)
-		*t = s
-		return true, err
-	case **content.MultipartReader:
-		r, err := content.ReadMultipart(bytes.NewReader(d.Data), d.Response.Header.Get("Content-Type"))
-		*t = r
-		return true, err
-	}
-	if v := reflect.ValueOf(d.Target).Elem(); !needsCodec(d.Target) {
-		return true, parseScalar(d, v)
+	if ok, err := parse(d.Response, d.Data, d.Target); ok || err != nil {
+		return ok, err
 	}
 	return next(ctx, d)
 }
 
+// parse makes the values that need no codec.
+func parse(resp *Response, data []byte, target any) (bool, error) {
+	switch t := target.(type) {
+	case *None:
+		return true, nil
+	case *[]byte:
+		*t = data
+		return true, nil
+	case *json.RawMessage:
+		*t = data
+		return true, nil
+	case *io.Reader:
+		*t = bytes.NewReader(data)
+		return true, nil
+	case *io.ReadCloser:
+		*t = &memoryBody{data: data}
+		return true, nil
+	case *string:
+		s, err := textOf(resp, data)
+		*t = s
+		return true, err
+	case **content.MultipartReader:
+		r, err := content.ReadMultipart(bytes.NewReader(data), resp.Header.Get("Content-Type"))
+		*t = r
+		return true, err
+	}
+	if needsCodec(target) {
+		return false, nil
+	}
+	return true, parseScalar(resp, data, reflect.ValueOf(target).Elem())
+}
+
 // parseScalar reads a number or a bool from a body of text.
-func parseScalar(d *Decoding, v reflect.Value) error {
-	s, err := textOf(d.Response, d.Data)
+func parseScalar(resp *Response, data []byte, v reflect.Value) error {
+	s, err := textOf(resp, data)
 	if err != nil {
 		return err
 	}
@@ -283,7 +297,7 @@ func decodeText(d *Decoding) (bool, error) {
 		}
 	case reflect.Bool, reflect.Float32, reflect.Float64, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return true, parseScalar(d, v)
+		return true, parseScalar(d.Response, d.Data, v)
 	}
 	return false, nil
 }

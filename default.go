@@ -29,7 +29,7 @@ type builtins struct {
 	wire                                          wireSettings
 	wireMarks, fieldMarks                         mark          // of the settings that change wire, and the plain fields
 	plain                                         header.Header // of requests without fields of their own
-	plainEncodings                                string
+	plainDecodes                                  bool
 	plainOK                                       int // so many of them are known to be sendable
 	validators                                    []Validator
 	defaults                                      *Request
@@ -71,6 +71,6 @@ func (b *builtins) install(s *Scope) {
 	} {
 		s.note(s.send.Wrap(at, s.name, l))
 	}
-	s.InterceptDecode(DecodeParse, b.parse)
-	s.InterceptDecode(decodeDefault, b.decodeByCodec)
+	s.note(s.decode.Intercept(DecodeParse, s.name, b.parse))
+	s.note(s.decode.Intercept(decodeDefault, s.name, b.decodeByCodec))
 }

@@ -42,7 +42,7 @@ func (b *builtins) addAcceptEncoding(req *Request) {
 		return
 	}
 	req.Header.Add("Accept-Encoding", builtinEncodings)
-	req.encodings = builtinEncodings
+	req.decodes = true
 }
 
 // guardFrom is how large a decoded body may be whatever its ratio.
@@ -52,10 +52,10 @@ const guardFrom = 8 << 20
 func (b *builtins) decodeBody(next Handler) Handler {
 	return func(ctx context.Context, req *Request) (*Response, error) {
 		resp, err := next(ctx, req)
-		if err != nil || req.encodings == "" || req.Header.Get("Accept-Encoding") != req.encodings || !resp.Header.Has("Content-Encoding") {
+		if err != nil || !req.decodes || req.Header.Get("Accept-Encoding") != builtinEncodings || !resp.Header.Has("Content-Encoding") {
 			return resp, err
 		}
-		if bodiless(req.Method, resp.Status) || resp.ContentLength == 0 || resp.upgraded != nil {
+		if bodiless(req.Method, resp.Status) || resp.ContentLength == 0 || resp.Upgraded() != nil {
 			return resp, nil
 		}
 		return b.decoded(req, resp)

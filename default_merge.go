@@ -32,7 +32,7 @@ func (b *builtins) lifecycle(next Handler) Handler {
 func (b *builtins) merge(next Handler) Handler {
 	return func(ctx context.Context, req *Request) (*Response, error) {
 		if req.Method == "" {
-			req.Method, req.method = "GET", "GET"
+			req.Method = "GET"
 		}
 		d := b.defaults
 		if err := req.resolve(d); err != nil {
@@ -40,7 +40,7 @@ func (b *builtins) merge(next Handler) Handler {
 		}
 		if req.Header.Len() == 0 && b.isPlain(req) {
 			req.Header = b.plain.View()
-			req.encodings = b.plainEncodings
+			req.decodes = b.plainDecodes
 		} else {
 			b.mergeFields(CallFrom(ctx).client, req)
 		}
@@ -88,7 +88,7 @@ func (b *builtins) mergeFields(c *Client, req *Request) {
 func (b *builtins) makePlain(c *Client) {
 	req := &Request{Method: "GET"}
 	b.mergeFields(c, req)
-	b.plain, b.plainEncodings = req.Header, req.encodings
+	b.plain, b.plainDecodes = req.Header, req.decodes
 	if _, err := b.wireHeader(&Request{URL: new(url.URL), Header: b.plain}, nil); err == nil {
 		b.plainOK = b.plain.Len()
 	}

@@ -42,7 +42,7 @@ func (b *builtins) countUpload(req *Request) {
 func (b *builtins) layers(next Handler) Handler {
 	return func(ctx context.Context, req *Request) (*Response, error) {
 		resp, err := next(ctx, req)
-		if err != nil || resp.upgraded != nil {
+		if err != nil || resp.Upgraded() != nil {
 			return resp, err
 		}
 		b.stripBOM(req, resp)

@@ -35,13 +35,13 @@ func AllowHTTPSDowngrade(allow bool) Option { return allowDowngrade.Set(allow) }
 func (b *builtins) redirect(next Handler) Handler {
 	return func(ctx context.Context, req *Request) (*Response, error) {
 		first := req
-		CallFrom(ctx).setOrigin(req.URL)
+		CallFrom(ctx).origin = req.URL
 		if !b.follow.For(req) {
 			return next(ctx, req)
 		}
 		for n := 0; ; n++ {
 			resp, err := next(ctx, req)
-			if err != nil || !redirects(resp.Status) || resp.upgraded != nil {
+			if err != nil || !redirects(resp.Status) || resp.Upgraded() != nil {
 				return resp, err
 			}
 			to, err := b.hop(ctx, first, req, resp, n)

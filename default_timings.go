@@ -204,12 +204,12 @@ func (w *stopwatch) headDone(resp *Response) {
 		if w.first.IsZero() {
 			w.first = now
 		}
-		if resp.conn == nil {
+		if resp.answer().Conn == nil {
 			return
 		}
-		w.t.TLSState = resp.conn.TLS
+		w.t.TLSState = resp.TLS()
 		if w.t.Remote == nil {
-			w.t.Local, w.t.Remote, w.t.Reused = resp.conn.Local, resp.conn.Remote, resp.reused
+			w.t.Local, w.t.Remote, w.t.Reused = resp.LocalAddr(), resp.RemoteAddr(), resp.Reused()
 		}
 	})
 	resp.OnClose(func(error) {

@@ -55,7 +55,7 @@ const (
 )
 
 func (b *builtins) validate(ctx context.Context, req *Request, resp *Response) error {
-	if !resp.Status.IsSuccess() && b.wantsSuccess(req) && resp.upgraded == nil {
+	if !resp.Status.IsSuccess() && b.wantsSuccess(req) && resp.Upgraded() == nil {
 		return statusError(resp, nil)
 	}
 	for _, v := range b.validators {

@@ -128,7 +128,7 @@ func (c *Call) fillDeadline(w *engine.Request, req *Request, can engine.Capabili
 		c.ctx.mu.Lock()
 		c.ctx.goOn()
 		if can.Has(engine.RequestTimeout) {
-			w.Deadline, w.DeadlineLimit, w.DeadlineKind = c.ctx.deadline, c.ctx.limit, c.ctx.kind
+			w.Deadline, w.DeadlineLimit, w.DeadlineKind = c.ctx.deadline.at, c.ctx.deadline.limit, c.ctx.kind()
 		} else {
 			c.ctx.arm()
 		}
@@ -276,21 +276,17 @@ func validHostField(s string) bool {
 func (c *Call) received(req *Request, answer *engine.Response) *Response {
 	var resp *Response
 	var base *baseBody
-	if c.mode == buffered && c.base.inner == nil {
+	if c.mode == buffered && c.base.answer == nil {
 		resp, base = &c.response, &c.base
 	} else {
 		resp, base = new(Response), new(baseBody)
 	}
-	base.inner, base.length, base.header = answer.Body, answer.ContentLength, answer.Header.View()
-	if bodiless(req.Method, Status(answer.Status)) {
-		base.length = 0
-	}
+	base.answer, base.empty = answer, bodiless(req.Method, Status(answer.Status))
 	// Field by field: the memory is fresh, and copying a whole Response costs
 	// more than what it holds.
 	resp.Status, resp.Reason, resp.Proto = Status(answer.Status), answer.Reason, answer.Proto
-	resp.Header, resp.ContentLength, resp.Body = answer.Header, answer.ContentLength, base
-	resp.call, resp.request, resp.base, resp.trailer = c, req, base, answer.Trailer
-	resp.upgraded, resp.conn, resp.reused, resp.rawHead = answer.Upgraded, answer.Conn, answer.Reused, answer.RawHead
+	resp.Header, resp.ContentLength, resp.Body = answer.Header.View(), answer.ContentLength, base
+	resp.call, resp.request, resp.base = c, req, base
 	if conn := answer.Upgraded; conn != nil {
 		base.onEnd(func(error) {
 			if !base.released { // by Detach, before the hooks run

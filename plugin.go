@@ -100,6 +100,7 @@ func (s *Scope) InterceptCall(at CallPhase, f Interceptor) {
 
 // InterceptDecode adds an interceptor to a phase of the Decode pipeline.
 func (s *Scope) InterceptDecode(at DecodePhase, f DecodeInterceptor) {
+	s.client.seesDecoding = true
 	s.note(s.decode.Intercept(at, s.name, f))
 }
 

@@ -44,12 +44,11 @@ type Request struct {
 	// is ownExtra: clones share it.
 	extra    *requestExtra
 	ownExtra bool
-	raw      string
-	method   string // as given by the caller, before redirects changed it
-	err      error
-	// encodings is the Accept-Encoding that godwit itself added; a response is
-	// decoded only if it is still there.
-	encodings string
+	// decodes says that godwit itself added Accept-Encoding; a response is decoded
+	// only if it is still there as it was.
+	decodes bool
+	raw     string
+	err     error
 	// target is what a typed call will make of the body.
 	target any
 }

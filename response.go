@@ -39,19 +39,25 @@ type Response struct {
 	// head came back.
 	RequestTime, ResponseTime time.Time
 
-	call     *Call
-	owner    *Client // whose codecs decode it, if there is no call
-	request  *Request
-	base     *baseBody
-	trailer  func() header.Header
-	isSaved  bool
-	saveErr  error      // of a Save that failed
-	mem      memoryBody // the saved bytes
-	upgraded io.ReadWriteCloser
-	conn     *engine.Conn
-	reused   bool
-	rawHead  []byte
-	bom      *string // the charset of a byte order mark that RemoveBOM removed
+	call    *Call
+	owner   *Client // whose codecs decode it, if there is no call
+	request *Request
+	base    *baseBody
+	isSaved bool
+	saveErr error      // of a Save that failed
+	mem     memoryBody // the saved bytes
+	bom     *string    // the charset of a byte order mark that RemoveBOM removed
+}
+
+// noAnswer stands for the engine's in responses that no engine made.
+var noAnswer = engine.Response{Body: io.NopCloser(strings.NewReader(""))}
+
+// answer returns what the engine told.
+func (r *Response) answer() *engine.Response {
+	if r.base == nil {
+		return &noAnswer
+	}
+	return r.base.answer
 }
 
 // NewResponse returns a response that no engine made: from a cache, a test, a
@@ -60,7 +66,7 @@ func NewResponse(req *Request, status Status, h header.Header, body []byte) *Res
 	now := time.Now()
 	r := &Response{
 		Status: status, Proto: "HTTP/1.1", Header: h, ContentLength: int64(len(body)),
-		RequestTime: now, ResponseTime: now, request: req, base: &baseBody{inner: io.NopCloser(strings.NewReader(""))},
+		RequestTime: now, ResponseTime: now, request: req, base: &baseBody{answer: &noAnswer},
 	}
 	r.setSaved(body)
 	return r
@@ -77,10 +83,10 @@ func (r *Response) Request() *Request { return r.request }
 // Trailer returns the trailer fields. They are complete when Body has returned
 // io.EOF, and on a buffered response.
 func (r *Response) Trailer() header.Header {
-	if r.trailer == nil {
-		return header.Header{}
+	if trailer := r.answer().Trailer; trailer != nil {
+		return trailer()
 	}
-	return r.trailer()
+	return header.Header{}
 }
 
 // IsSaved reports whether the body is in memory.
@@ -103,46 +109,42 @@ func (r *Response) Text() string {
 
 // Upgraded returns the raw connection after a 101 or a 2xx answer to CONNECT,
 // else nil. It is closed with the response, and when the call's context ends.
-func (r *Response) Upgraded() io.ReadWriteCloser { return r.upgraded }
+func (r *Response) Upgraded() io.ReadWriteCloser { return r.answer().Upgraded }
 
 // RawHead returns the bytes of the response's head if the request asked for
 // them with RawHead and the engine has them.
-func (r *Response) RawHead() []byte { return r.rawHead }
+func (r *Response) RawHead() []byte { return r.answer().RawHead }
 
 // Reused reports whether the connection had carried a request before.
-func (r *Response) Reused() bool { return r.reused }
+func (r *Response) Reused() bool { return r.answer().Reused }
+
+// conn returns what is known of the connection.
+func (r *Response) conn() engine.Conn {
+	if c := r.answer().Conn; c != nil {
+		return *c
+	}
+	return engine.Conn{}
+}
 
 // TLS returns the state of the TLS connection, nil if there was none.
 func (r *Response) TLS() *tls.ConnectionState {
-	if r.conn == nil {
-		return nil
-	}
-	return r.conn.TLS
+	return r.conn().TLS
 }
 
 // LocalAddr and RemoteAddr return the connection's addresses, nil if unknown.
 func (r *Response) LocalAddr() net.Addr {
-	if r.conn == nil {
-		return nil
-	}
-	return r.conn.Local
+	return r.conn().Local
 }
 
 // Proxy returns the proxy that the connection goes through, without credentials;
 // nil if there is none or the engine doesn't tell.
 func (r *Response) Proxy() *url.URL {
-	if r.conn == nil {
-		return nil
-	}
-	return r.conn.Proxy
+	return r.conn().Proxy
 }
 
 // RemoteAddr returns the address of the server or proxy, nil if unknown.
 func (r *Response) RemoteAddr() net.Addr {
-	if r.conn == nil {
-		return nil
-	}
-	return r.conn.Remote
+	return r.conn().Remote
 }
 
 // Close closes the body and what hangs on it. It is harmless on a buffered or
@@ -179,7 +181,7 @@ func (r *Response) Discard() {
 }
 
 func (r *Response) discard() {
-	if !r.isSaved && r.upgraded == nil {
+	if !r.isSaved && r.Upgraded() == nil {
 		r.base.drain()
 	}
 	r.close()
@@ -199,7 +201,7 @@ func (r *Response) WrapBody(wrap func(io.ReadCloser) io.ReadCloser) { r.Body = w
 // then Body starts again from its beginning. Saving twice is harmless. It is for
 // calls that are [Call.Buffered]; others should not be.
 func (r *Response) Save() error {
-	if r.isSaved || r.upgraded != nil {
+	if r.isSaved || r.Upgraded() != nil {
 		return nil
 	}
 	if r.saveErr != nil {
@@ -207,7 +209,7 @@ func (r *Response) Save() error {
 	}
 	limit := int64(defaultMaxBody)
 	if r.call != nil {
-		limit = r.call.maxBody
+		limit = r.call.client.builtin.maxBody.For(&r.call.root().request)
 	}
 	length := r.ContentLength
 	if r.request != nil && bodiless(r.request.Method, r.Status) {
@@ -258,7 +260,7 @@ func (r *Response) adopt(call *Call, req *Request) {
 		r.setSaved(nil)
 	}
 	if r.base == nil {
-		r.base = &baseBody{inner: r.Body, length: r.ContentLength}
+		r.base = &baseBody{answer: &engine.Response{Body: r.Body, ContentLength: r.ContentLength}}
 	}
 }
 

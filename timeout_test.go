@@ -62,6 +62,34 @@ func TestRequestTimeout(t *testing.T) {
 	}, godwit.Timeout(time.Minute))
 }
 
+// TestTimeoutOfACallInACall makes a call with the context of another: the earlier
+// of their deadlines ends it.
+func TestTimeoutOfACallInACall(t *testing.T) {
+	for _, row := range []struct{ outer, inner, want time.Duration }{
+		{godwit.NoTimeout, time.Second, time.Second},
+		{time.Minute, time.Second, time.Second},
+		{time.Second, time.Minute, time.Second},
+		{time.Second, godwit.NoTimeout, time.Second},
+	} {
+		var inner *godwit.Client
+		refresh := godwit.Intercept(godwit.SendAuth, func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
+			start := time.Now()
+			_, err := godwit.Get[string](ctx, inner, base+"/token", godwit.Timeout(row.inner))
+			wantTimeout(t, err, engine.KindRequest, start, row.want)
+			return nil, err
+		})
+		virtual(t, answers(mock.Always(mock.Hang())), func(t *testing.T, c *godwit.Client) {
+			inner = c.With()
+			outer := c.With(refresh)
+			defer outer.Close()
+			defer inner.Close()
+			if _, err := godwit.Get[string](t.Context(), outer, base, godwit.Timeout(row.outer)); err == nil {
+				t.Error("the call came through")
+			}
+		})
+	}
+}
+
 func TestRequestTimeoutCoversTheBody(t *testing.T) {
 	slow := mock.OK("0123456789").WithPace(1, time.Second)
 	virtual(t, answers(mock.Always(slow)), func(t *testing.T, c *godwit.Client) {

@@ -25,10 +25,10 @@ type Detached struct {
 // it. Upgraded is still what reads and writes it. It is an error if nothing was
 // upgraded, or if the call has ended.
 func (r *Response) Detach() (*Detached, error) {
-	if r.upgraded == nil || r.call == nil {
+	if r.Upgraded() == nil || r.call == nil {
 		return nil, opError(opBuild, errors.New("Detach: the response has no raw connection"))
 	}
-	d := &Detached{conn: r.upgraded, state: r.call.client.state}
+	d := &Detached{conn: r.Upgraded(), state: r.call.client.state}
 	d.state.adopt(d) // first, so that Cancel finds either of them
 	if !r.base.release() {
 		d.state.abandon(d, context.Canceled)

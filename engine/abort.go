@@ -23,30 +23,28 @@ type AbortContext interface {
 // registration is stopped.
 func OnAbort(ctx context.Context, a Aborter) Registration {
 	if ac, ok := ctx.(AbortContext); ok {
-		return Registration{ctx: ac, token: ac.AddAborter(a)}
+		return Registration{ac, ac.AddAborter(a)}
 	}
 	if ctx.Done() == nil {
 		return Registration{}
 	}
-	return Registration{stop: context.AfterFunc(ctx, func() { a.Abort(context.Cause(ctx)) })}
+	return Registration{from: stopFunc(context.AfterFunc(ctx, func() { a.Abort(context.Cause(ctx)) }))}
 }
 
 // Registration is what OnAbort returns; its zero value is one that never fires.
 type Registration struct {
-	ctx   AbortContext
+	from  interface{ RemoveAborter(token uint64) bool }
 	token uint64
-	stop  func() bool
 }
+
+// stopFunc is what package context returns.
+type stopFunc func() bool
+
+func (f stopFunc) RemoveAborter(uint64) bool { return f() }
 
 // Stop takes the registration back and reports whether it came in time. If it
 // returns false, Abort was called or is being called: what it breaks must not
 // be used again.
 func (r Registration) Stop() bool {
-	switch {
-	case r.ctx != nil:
-		return r.ctx.RemoveAborter(r.token)
-	case r.stop != nil:
-		return r.stop()
-	}
-	return true
+	return r.from == nil || r.from.RemoveAborter(r.token)
 }

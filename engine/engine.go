@@ -89,8 +89,6 @@ type Request struct {
 	DeadlineKind TimeoutKind
 	// DeadlineLimit is the duration that Deadline came from, for the error's text.
 	DeadlineLimit time.Duration
-	// HeadOnly ends the Deadline with the response's head.
-	HeadOnly bool
 
 	// Timeouts of this request go before the engine's own.
 	Timeouts Timeouts
@@ -109,6 +107,9 @@ type Request struct {
 	// Needs are the capabilities that this request cannot do without. The
 	// client checks them before Execute.
 	Needs Capabilities
+
+	// HeadOnly ends the Deadline with the response's head.
+	HeadOnly bool
 
 	// NoStaleRetry forbids the silent re-send on a dead reused connection.
 	NoStaleRetry bool
