@@ -171,6 +171,7 @@ type userBodyState struct {
 	base    *baseBody
 	call    *Call
 	request *Request
+	told    atomic.Bool           // that reading has failed
 	final   atomic.Pointer[error] // what reading ended with
 }
 
@@ -233,6 +234,10 @@ func (w *watchedWriter) Write(p []byte) (int, error) {
 
 func (b *userBody) Close() error {
 	b.guard.Stop()
+	if b.state.call.ctx.forced() != nil {
+		b.state.tell(errReadClosed) // no read has
+	}
+	b.state.final.CompareAndSwap(nil, &errReadClosed)
 	err := b.state.inner.Close()
 	if baseErr := b.state.base.Close(); err == nil {
 		err = baseErr
@@ -240,6 +245,9 @@ func (b *userBody) Close() error {
 	runtime.KeepAlive(b)
 	return err
 }
+
+// errReadClosed is what a read meets after Close.
+var errReadClosed = opError(engine.OpReceive, errors.New("read of a closed response body"))
 
 // ended is called when a read returned err: it ends what hangs on the body. What
 // it returns is what all further reads return.
@@ -249,13 +257,25 @@ func (s *userBodyState) ended(err error) error {
 		s.base.fire(nil)
 		return err
 	}
-	err = s.call.explainBody(err)
-	s.call.tellCancelled(err)
-	emit(&s.call.ctx, s.request, ReceiveFailed{s.call, err})
-	err = envelope(s.call, s.request, s.call.client.handleError(&s.call.ctx, s.request, err))
-	s.final.Store(&err)
+	if final := s.final.Load(); final != nil { // closed meanwhile
+		return *final
+	}
+	err = s.tell(err)
 	s.base.note(err)
 	s.base.fire(err)
+	return err
+}
+
+// tell tells listeners and error handlers that the body has failed, once.
+func (s *userBodyState) tell(err error) error {
+	err = s.call.explainBody(err)
+	if s.told.Swap(true) {
+		return err // a read and Close have met
+	}
+	emit(&s.call.ctx, s.request, ReceiveFailed{s.call, err})
+	s.call.tellCancelled(err)
+	err = envelope(s.call, s.request, s.call.client.handleError(&s.call.ctx, s.request, err))
+	s.final.Store(&err)
 	return err
 }
 
@@ -286,8 +306,11 @@ func (c *Call) explain(err error) error {
 	if _, ok := errors.AsType[*engine.TimeoutError](err); ok {
 		return err
 	}
+	if _, ok := errors.AsType[*StatusError](err); ok {
+		return err // the status tells more than what its body met
+	}
 	cause := c.ctx.Cause()
-	if cause == nil || errors.Is(err, cause) {
+	if cause == nil || cause == errOver || errors.Is(err, cause) {
 		return err
 	}
 	out := engine.OpError{Op: engine.OpReceive}

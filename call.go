@@ -3,6 +3,7 @@ package godwit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"sync"
@@ -44,6 +45,8 @@ type Call struct {
 	ofAttempt bool
 
 	mode mode
+	// attempted says that attemptEnd was set; it is for the call's goroutine.
+	attempted bool
 
 	request  Request        // the working copy
 	response Response       // of buffered calls
@@ -53,9 +56,7 @@ type Call struct {
 
 // rare is what few calls have.
 type rare struct {
-	history []Hop
-	// attemptEnd is the deadline of the last attempt, if it has one of its own;
-	// written and read by the call's goroutine.
+	history    []Hop
 	attemptEnd deadline
 	watch      *stopwatch
 	aborters   []registration // beside the context's slot
@@ -211,7 +212,7 @@ func (c *Call) root() *Call {
 }
 
 // CallFrom returns the call that ctx belongs to, or nil: in an interceptor, a
-// listener, a codec.
+// listener, an error handler.
 func CallFrom(ctx context.Context) *Call {
 	if cc, ok := ctx.(*callContext); ok {
 		return cc.call
@@ -231,9 +232,12 @@ func (c *Call) finish(err error) {
 		err = c.ctx.cause // forced from outside
 	}
 	c.ended, c.err = true, err
-	c.ctx.endAndUnlock(context.Canceled)
+	c.ctx.endAndUnlock(errOver)
 	c.client.state.end(c)
 }
+
+// errOver is why the context of a call has ended that nobody ended.
+var errOver = fmt.Errorf("the call is over: %w", context.Canceled)
 
 // decodeFailed notes the failure of a call that had ended well.
 func (c *Call) decodeFailed(err error) {
@@ -255,6 +259,15 @@ func (c *Call) closeOthers(keep *baseBody) {
 }
 
 type callKey struct{}
+
+// under returns ctx as one that belongs to call: for what looks at a call that is
+// over, whose own context has ended.
+func under(ctx context.Context, call *Call) context.Context {
+	if ctx == nil || call == nil || CallFrom(ctx) == call {
+		return ctx
+	}
+	return context.WithValue(ctx, callKey{}, call)
+}
 
 // callContext is the context of a call: it merges the caller's context, the
 // call's deadline and Cancel. Done channel and timer are made on first use;
@@ -335,7 +348,8 @@ func (c *callContext) setDeadline(d deadline, ofAttempt bool) {
 	defer c.mu.Unlock()
 	c.deadline, c.call.ofAttempt = d, ofAttempt
 	c.timed.Store(true)
-	if c.done != nil || c.slot.abort != nil {
+	if c.timer != nil || c.done != nil || c.slot.abort != nil {
+		c.stopTimer()
 		c.arm()
 	}
 }
@@ -553,14 +567,17 @@ func (c *callContext) Cause() error {
 	return c.ended()
 }
 
-// forced returns what ended the context from outside, nil if it runs or was
-// only reached by its deadline unnoticed.
+// forced returns what ended the context from outside, nil if it runs, if the call
+// is over, or if it was only reached by its deadline unnoticed.
 func (c *callContext) forced() error {
 	if !c.over.Load() {
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.cause == errOver {
+		return nil
+	}
 	return c.cause
 }
 

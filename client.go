@@ -120,10 +120,7 @@ func build(cfg *config, fam *family) *Client {
 	}
 	c.engine = fam.engine
 	c.state = &clientState{family: fam}
-	if err := c.assemble(); err != nil {
-		cfg.fail(err)
-	}
-	c.err = errors.Join(cfg.errs...)
+	c.err = errors.Join(append(slices.Clip(cfg.errs), c.assemble())...) // a sibling assembles anew
 	c.cleanup = runtime.AddCleanup(c, func(s *clientState) { s.close() }, c.state)
 	c.state.bound = cfg.bind
 	for _, ctx := range cfg.bind {
@@ -154,8 +151,12 @@ func (c *config) newEngine() (eng engine.Engine, owned bool, err error) {
 	for _, change := range c.engineConfig {
 		change(&shared)
 	}
-	if shared.MaxHeaderBytes < 0 || shared.MaxHeaderFields < 0 {
-		return nil, false, fmt.Errorf("engine.Config: MaxHeaderBytes %d, MaxHeaderFields %d: a bound is not negative; 0 = the default", shared.MaxHeaderBytes, shared.MaxHeaderFields)
+	if shared.MaxHeaderBytes < 0 || shared.MaxHeaderFields < 0 || shared.MaxConcurrent < 0 {
+		return nil, false, fmt.Errorf("engine.Config: MaxHeaderBytes %d, MaxHeaderFields %d, MaxConcurrent %d: a bound is not negative; 0 = the default",
+			shared.MaxHeaderBytes, shared.MaxHeaderFields, shared.MaxConcurrent)
+	}
+	if t := shared.Timeouts; min(t.Pool, t.Connect, t.Header, t.Idle) < 0 {
+		return nil, false, fmt.Errorf("engine.Config: Timeouts %+v: a timeout is not negative; 0 = the default, engine.NoTimeout = none", t)
 	}
 	eng, err = factory.NewEngine(shared)
 	if err != nil {
@@ -250,7 +251,8 @@ func (call *Call) run(ctx context.Context, noRequest bool) (*Response, error) {
 		if ctx == nil {
 			ctx = context.Background()
 		}
-		return nil, envelope(call, req, c.handleError(ctx, req, err))
+		call.tellCancelled(err)
+		return nil, envelope(call, req, c.handleError(under(ctx, call), req, err))
 	}
 	handler := c.call
 	if call.mode == transport {
@@ -298,6 +300,7 @@ func (call *Call) handOver(resp *Response) {
 	call.ctx.keepTime()
 }
 
+// attemptEnd is the deadline of the last attempt, if it has one of its own.
 func (call *Call) attemptEnd() deadline {
 	call.ctx.mu.Lock()
 	defer call.ctx.mu.Unlock()
@@ -305,6 +308,16 @@ func (call *Call) attemptEnd() deadline {
 		return deadline{}
 	}
 	return call.rare.attemptEnd
+}
+
+func (call *Call) setAttemptEnd(d deadline) {
+	if d.at.IsZero() && !call.attempted {
+		return
+	}
+	call.attempted = true
+	call.ctx.mu.Lock()
+	defer call.ctx.mu.Unlock()
+	call.unusual().attemptEnd = d
 }
 
 // admit refuses what cannot start and registers the call.

@@ -72,9 +72,12 @@ func decodeInto(ctx context.Context, resp *Response, target any) error {
 	if req == nil {
 		req = new(Request)
 	}
+	if _, told := err.(*Error); told {
+		return err // by the read that failed
+	}
 	if resp.call != nil {
 		emit(resp.call.Context(), req, ReceiveFailed{resp.call, err})
-		err = resp.call.client.handleError(ctx, req, err)
+		err = resp.call.client.handleError(under(ctx, resp.call), req, err)
 	}
 	err = envelope(resp.call, req, err)
 	if resp.call != nil {
@@ -101,6 +104,9 @@ func decode(ctx context.Context, resp *Response, target any) error {
 		ok, err = parse(resp, resp.mem.data, target)
 	}
 	if err == nil && !ok {
+		if client.seesDecoding {
+			ctx = under(ctx, resp.call)
+		}
 		ok, err = client.decode(ctx, &Decoding{Response: resp, Target: target, Data: resp.mem.data})
 	}
 	if err == nil && !ok {

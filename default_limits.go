@@ -45,10 +45,14 @@ func (b *builtins) guard(next Handler) Handler {
 		call := CallFrom(ctx)
 		call.closeOpen()
 		if limit := b.maxSends.For(req); int(call.root().passes.Add(1)) > limit {
-			return nil, opError(engine.OpSend, fmt.Errorf("%w: the limit is %d (see godwit.MaxSends)", ErrTooManySends, limit))
+			return nil, tooManySends(limit)
 		}
 		return next(ctx, req)
 	}
+}
+
+func tooManySends(limit int) error {
+	return opError(engine.OpSend, fmt.Errorf("%w: the limit is %d (see godwit.MaxSends)", ErrTooManySends, limit))
 }
 
 // ignoresBody reports whether the caller has no use for the body: a typed call of
@@ -71,7 +75,7 @@ func (b *builtins) save(next Handler) Handler {
 		}
 		call := CallFrom(ctx)
 		resp.adopt(call, req)
-		if b.dropBody.For(req) || b.ignoresBody(req, resp) {
+		if resp.Upgraded() == nil && (b.dropBody.For(req) || b.ignoresBody(req, resp)) {
 			resp.discard()
 			resp.setSaved(nil)
 			return resp, nil

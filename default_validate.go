@@ -96,6 +96,8 @@ func statusError(resp *Response, bodyErr error) *StatusError {
 		var data []byte
 		if data, bodyErr = readAll(resp.Body, -1, statusErrorBody); errors.Is(bodyErr, ErrBodyTooLarge) {
 			bodyErr = fmt.Errorf("%w: of a response that fails for its status %d bytes are kept; use Open without ExpectSuccess to read it", ErrBodyTooLarge, statusErrorBody)
+		} else if bodyErr != nil && resp.call != nil {
+			bodyErr = resp.call.explainBody(bodyErr)
 		}
 		resp.Close()
 		resp.setSaved(data)

@@ -28,7 +28,11 @@ func (c *Client) execute(ctx context.Context, req *Request) (*Response, error) {
 	if err := call.checkDoor(wire); err != nil {
 		return nil, err
 	}
-	call.root().sends.Add(1)
+	call.closeOpen()
+	if limit := c.builtin.maxSends.For(req); int(call.root().sends.Add(1)) > limit {
+		call.root().sends.Add(-1)
+		return nil, tooManySends(limit)
+	}
 	call.last.Store(req)
 	emit(ctx, req, Sending{call, req})
 	timed := c.builtin.timed.For(req)
@@ -134,13 +138,15 @@ func (c *Call) fillDeadline(w *engine.Request, req *Request, can engine.Capabili
 		}
 		c.ctx.mu.Unlock()
 	}
-	if limit := c.client.builtin.attempt.For(req); engine.Limited(limit) {
-		if at := time.Now().Add(limit); w.Deadline.IsZero() || at.Before(w.Deadline) {
-			w.Deadline, w.DeadlineLimit, w.DeadlineKind = at, limit, engine.KindAttempt
-			c.ctx.mu.Lock()
-			c.unusual().attemptEnd = deadline{at, limit}
-			c.ctx.mu.Unlock()
-		}
+	limit := c.client.builtin.attempt.For(req)
+	if !engine.Limited(limit) {
+		c.setAttemptEnd(deadline{})
+		return
+	}
+	at := time.Now().Add(limit)
+	c.setAttemptEnd(deadline{at, limit})
+	if w.Deadline.IsZero() || at.Before(w.Deadline) {
+		w.Deadline, w.DeadlineLimit, w.DeadlineKind = at, limit, engine.KindAttempt
 	}
 }
 
@@ -286,6 +292,9 @@ func (c *Call) received(req *Request, answer *engine.Response) *Response {
 	// more than what it holds.
 	resp.Status, resp.Reason, resp.Proto = Status(answer.Status), answer.Reason, answer.Proto
 	resp.Header, resp.ContentLength, resp.Body = answer.Header.View(), answer.ContentLength, base
+	if resp.Status == StatusNoContent {
+		resp.ContentLength = 0 // which nobody needs to announce
+	}
 	resp.call, resp.request, resp.base = c, req, base
 	if conn := answer.Upgraded; conn != nil {
 		base.onEnd(func(error) {
@@ -296,7 +305,7 @@ func (c *Call) received(req *Request, answer *engine.Response) *Response {
 	}
 	c.open.Store(base)
 	c.head.Store(base)
-	if c.ctx.forced() != nil { // cancelled while the head came in
+	if c.ctx.over.Load() { // ended while the head came in
 		base.Close()
 	}
 	return resp

@@ -244,6 +244,8 @@ func (s *clientState) cancel() {
 	}
 	for _, c := range running {
 		c.Cancel()
+	}
+	for _, c := range running { // when all know why: forks share a body with their call
 		c.abandon()
 	}
 }

@@ -218,7 +218,9 @@ func (r *Response) Save() error {
 	data, err := readAll(r.Body, length, limit)
 	if err != nil {
 		r.base.note(err)
-		if r.call != nil { // before Close, which ends the fork that the response came by
+		if _, told := err.(*Error); told {
+			// By the body of a stream, which has said all that there is to say.
+		} else if r.call != nil { // before Close, which ends the fork that the response came by
 			err = r.call.explainBody(err)
 		} else {
 			err = bodyError(err)
@@ -251,13 +253,17 @@ func (r *Response) adopt(call *Call, req *Request) {
 		r.call = call
 	} else if r.call.parent == call { // of the branch that has won
 		r.call.ctx.haltToo(&call.ctx)
+		call.setAttemptEnd(r.call.attemptEnd())
 		r.call = call
 	}
 	if r.request == nil {
 		r.request = req
 	}
-	if r.Body == nil {
+	switch {
+	case r.Body == nil:
 		r.setSaved(nil)
+	case r.base == nil && r.ContentLength == 0:
+		r.ContentLength = -1 // nobody said
 	}
 	if r.base == nil {
 		r.base = &baseBody{answer: &engine.Response{Body: r.Body, ContentLength: r.ContentLength}}
