@@ -373,6 +373,19 @@ func TestBuildErrorOfClient(t *testing.T) {
 	}
 }
 
+func TestNegativeEngineConfig(t *testing.T) {
+	for part, set := range map[string]func(*engine.Config){
+		"MaxConcurrent -1": func(c *engine.Config) { c.MaxConcurrent = -1 },
+		"Idle:-1s":         func(c *engine.Config) { c.Timeouts.Idle = -time.Second },
+	} {
+		c := godwit.New(godwit.WithEngine(mock.Config{}), godwit.EngineConfig(set))
+		if err := c.Err(); err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%s: %v", part, err)
+		}
+		c.Close()
+	}
+}
+
 func TestHeaders(t *testing.T) {
 	c, eng := client(t, answers(mock.Always(mock.OK(""))), godwit.Header("X-A", "default"), godwit.AddHeader("X-D", "1", "2"))
 	h := header.New("x-copied", "c1", "x-copied", "c2")

@@ -78,6 +78,9 @@ func (b *builtins) decoded(req *Request, resp *Response) (*Response, error) {
 			return resp, nil // not ours: whoever asked for it decodes it
 		}
 	}
+	if len(layers) == 0 {
+		return resp, nil // identity
+	}
 	if len(layers) > codings.MaxLayers {
 		resp.Discard()
 		return nil, opError(engine.OpReceive, &engine.ProtocolError{Reason: fmt.Sprintf("%d content codings on top of each other", len(layers))})

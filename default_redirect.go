@@ -41,7 +41,7 @@ func (b *builtins) redirect(next Handler) Handler {
 		}
 		for n := 0; ; n++ {
 			resp, err := next(ctx, req)
-			if err != nil || !redirects(resp.Status) || resp.Upgraded() != nil {
+			if err != nil || !redirects(resp.Status) || req.Method == "CONNECT" || resp.Upgraded() != nil {
 				return resp, err
 			}
 			to, err := b.hop(ctx, first, req, resp, n)
@@ -68,6 +68,9 @@ func (b *builtins) hop(ctx context.Context, first, req *Request, resp *Response,
 	}
 	if target == nil || req.URL.Scheme == "https" && target.Scheme == "http" && !b.downgrade.For(req) {
 		return nil, nil
+	}
+	if err := checkURL(target); err != nil {
+		return nil, opError(engine.OpReceive, fmt.Errorf("redirect %d: Location: %w", int(resp.Status), err))
 	}
 	if limit := b.maxRedirects.For(req); n >= limit {
 		return nil, opError(engine.OpReceive, fmt.Errorf("%w: the limit is %d (see godwit.MaxRedirects); the next is to %s", ErrTooManyRedirects, limit, withoutUser(target)))

@@ -293,6 +293,42 @@ func TestHandMadeResponses(t *testing.T) {
 	}
 }
 
+// TestHandMadeAtTheEngine: what stands around it needs no more than the literal.
+func TestHandMadeAtTheEngine(t *testing.T) {
+	for name, row := range map[string]struct {
+		first *godwit.Response
+		want  string
+	}{
+		"a redirect": {&godwit.Response{Status: 302, Header: header.New("Location", "/next")}, "second"},
+		"a body":     {&godwit.Response{Status: 200, Body: io.NopCloser(strings.NewReader("first"))}, "first"},
+	} {
+		n := 0
+		c, _ := client(t, answers(mock.Always(mock.OK("second"))), godwit.Intercept(godwit.SendEngine,
+			func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
+				if n++; n == 1 {
+					return row.first, nil
+				}
+				return next(ctx, req)
+			}))
+		if got, err := godwit.Get[string](t.Context(), c, base); err != nil || got != row.want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+}
+
+// TestLengthOfNothing: what is not there has a length, and what was not decoded
+// keeps its own.
+func TestLengthOfNothing(t *testing.T) {
+	c, _ := client(t, answers(mock.Status(204).WithLength(-1)))
+	if resp, err := c.Do(t.Context(), godwit.NewRequest("GET", base)); err != nil || resp.ContentLength != 0 {
+		t.Errorf("204: length %d, %v", resp.ContentLength, err)
+	}
+	c, _ = client(t, answers(mock.OK("0123").WithHeader("Content-Encoding", "identity")))
+	if resp, err := c.Do(t.Context(), godwit.NewRequest("GET", base)); err != nil || resp.ContentLength != 4 || resp.Decoded != nil {
+		t.Errorf("identity: length %d, %v", resp.ContentLength, err)
+	}
+}
+
 func TestHandlersSeeEveryFailure(t *testing.T) {
 	var seen int
 	c, _ := client(t, answers(mock.OK("0123").WithTruncation(2)), godwit.OnError(func(context.Context, *godwit.Request, error) error { seen++; return nil }))

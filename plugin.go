@@ -138,6 +138,10 @@ func (s *Scope) AddDecodePhaseAfter(anchor, phase DecodePhase) {
 
 // OnRequest runs f once a call, in phase CallState. f may change the request.
 func (s *Scope) OnRequest(f func(context.Context, *Request) error) {
+	if f == nil {
+		s.note(noFunction("%s"))
+		return
+	}
 	s.InterceptCall(CallState, func(ctx context.Context, req *Request, next Handler) (*Response, error) {
 		if err := f(ctx, req); err != nil {
 			return nil, err
@@ -149,6 +153,10 @@ func (s *Scope) OnRequest(f func(context.Context, *Request) error) {
 // OnSend runs f before every real send, in phase SendState: each hop and
 // attempt. f gets a copy of the request that it may change.
 func (s *Scope) OnSend(f func(context.Context, *Request) error) {
+	if f == nil {
+		s.note(noFunction("%s"))
+		return
+	}
 	s.Intercept(SendState, func(ctx context.Context, req *Request, next Handler) (*Response, error) {
 		req = req.Clone()
 		if err := f(ctx, req); err != nil {
@@ -160,6 +168,10 @@ func (s *Scope) OnSend(f func(context.Context, *Request) error) {
 
 // OnResponse runs f for every response, in phase SendReceive.
 func (s *Scope) OnResponse(f func(context.Context, *Response) error) {
+	if f == nil {
+		s.note(noFunction("%s"))
+		return
+	}
 	s.Intercept(SendReceive, func(ctx context.Context, req *Request, next Handler) (*Response, error) {
 		resp, err := next(ctx, req)
 		if err != nil {
@@ -176,6 +188,10 @@ func (s *Scope) OnResponse(f func(context.Context, *Response) error) {
 // TransformRequest runs f in phase CallTransform to make the request's body into
 // content; f returns nil to leave it to others.
 func (s *Scope) TransformRequest(f func(ctx context.Context, req *Request) (content.Content, error)) {
+	if f == nil {
+		s.note(noFunction("%s"))
+		return
+	}
 	s.InterceptCall(CallTransform, func(ctx context.Context, req *Request, next Handler) (*Response, error) {
 		if req.Content() == nil && req.Body != nil {
 			c, err := f(ctx, req)
@@ -193,6 +209,10 @@ func (s *Scope) TransformRequest(f func(ctx context.Context, req *Request) (cont
 // TransformResponse runs f in phase DecodeTransform to make a body into a value:
 // f sets what d.Target points to and returns true, or returns false.
 func (s *Scope) TransformResponse(f func(ctx context.Context, d *Decoding) (bool, error)) {
+	if f == nil {
+		s.note(noFunction("%s"))
+		return
+	}
 	s.InterceptDecode(DecodeTransform, func(ctx context.Context, d *Decoding, next DecodeHandler) (bool, error) {
 		if ok, err := f(ctx, d); ok || err != nil {
 			return ok, err
@@ -202,10 +222,24 @@ func (s *Scope) TransformResponse(f func(ctx context.Context, d *Decoding) (bool
 }
 
 // OnError adds an error handler.
-func (s *Scope) OnError(f ErrorHandler) { s.client.handlers = append(s.client.handlers, f) }
+func (s *Scope) OnError(f ErrorHandler) {
+	if f == nil {
+		s.note(noFunction("OnError"))
+		return
+	}
+	s.client.handlers = append(s.client.handlers, f)
+}
 
 // OnClose runs f when the client is closed and its last call has ended.
-func (s *Scope) OnClose(f func()) { s.client.state.onRelease(f) }
+func (s *Scope) OnClose(f func()) {
+	if f == nil {
+		s.note(noFunction("OnClose"))
+		return
+	}
+	s.client.state.onRelease(f)
+}
+
+func noFunction(name string) error { return fmt.Errorf("%s: the function is nil", name) }
 
 // Listen adds a listener from a plugin, a function such as [On] takes:
 // func(context.Context, E).
@@ -233,8 +267,11 @@ func whole(f Interceptor, phase, name string) layer {
 				return nil, errors.New(noRequest)
 			}
 			resp, err := f(ctx, req, next)
-			if resp == nil && err == nil {
+			switch {
+			case resp == nil && err == nil:
 				return nil, errors.New(noResponse)
+			case resp != nil && resp.base == nil:
+				resp.adopt(CallFrom(ctx), req)
 			}
 			return resp, err
 		}

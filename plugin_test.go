@@ -215,6 +215,8 @@ func TestBadPlugins(t *testing.T) {
 		"unknown phase": godwit.Intercept("Nowhere", noting("x")),
 		"nil":           godwit.Install(nil),
 		"nil function":  godwit.Intercept(godwit.SendAuth, nil),
+		"nil hook":      godwit.Install(godwit.PluginFunc("p", func(s *godwit.Scope) error { s.OnRequest(nil); return nil })),
+		"nil handler":   godwit.Install(godwit.PluginFunc("p", func(s *godwit.Scope) error { s.OnError(nil); return nil })),
 		"anchor":        godwit.Install(godwit.PluginFunc("p", func(s *godwit.Scope) error { s.AddPhaseAfter("Nowhere", "X"); return nil })),
 	} {
 		c := godwit.New(godwit.WithEngineInstance(mock.New()), opt)
@@ -225,6 +227,20 @@ func TestBadPlugins(t *testing.T) {
 			t.Errorf("%s: the call works", name)
 		}
 		c.Close()
+	}
+}
+
+// TestReplacedPluginIsForgotten: what was wrong with it, too.
+func TestReplacedPluginIsForgotten(t *testing.T) {
+	bad := godwit.Install(godwit.PluginFunc("p", func(*godwit.Scope) error { return errors.New("broken") }))
+	good := godwit.Install(godwit.PluginFunc("p", func(*godwit.Scope) error { return nil }))
+	c := godwit.New(godwit.WithEngineInstance(mock.New()), bad)
+	defer c.Close()
+	if err := c.With(good).Err(); err != nil {
+		t.Error(err)
+	}
+	if err := c.With().With().Err(); err == nil || strings.Count(err.Error(), "broken") != 1 {
+		t.Errorf("of a sibling's sibling: %v", err)
 	}
 }
 

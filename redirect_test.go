@@ -9,6 +9,7 @@ import (
 
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/content"
+	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/engine/mock"
 )
 
@@ -119,12 +120,19 @@ func TestRedirectRefused(t *testing.T) {
 	if resp, err := c.Do(ctx, godwit.NewRequest("GET", base)); err != nil || resp.Status != 302 {
 		t.Errorf("no Location: %v, %v", resp, err)
 	}
-	for _, bad := range []string{"ftp://a.test/", "http://a b/", "mailto:x@y"} {
+	for _, bad := range []string{"ftp://a.test/", "http://a b/", "mailto:x@y", "http:b", "http://", "http://a.test:0/", "http://a.test:99999/"} {
 		c, eng := client(t, answers(to(302, bad)))
-		if _, err := c.Do(ctx, godwit.NewRequest("GET", base)); err == nil {
-			t.Errorf("Location %q is followed", bad)
+		_, err := c.Do(ctx, godwit.NewRequest("GET", base))
+		if ge, ok := errors.AsType[*godwit.Error](err); !ok || ge.Op == engine.OpBuild || !strings.Contains(err.Error(), "Location") {
+			t.Errorf("Location %q: %v", bad, err)
 		}
 		eng.AssertBodiesClosed(t)
+	}
+	c, _ = client(t, answers(to(302, "/x")))
+	if resp, err := c.Open(ctx, godwit.NewRequest("CONNECT", base)); err != nil || resp.Status != 302 {
+		t.Errorf("CONNECT: %v, %v", resp, err)
+	} else {
+		resp.Close()
 	}
 	c, eng := client(t, answers(to(307, "/x")))
 	_, err = c.Do(ctx, godwit.NewRequest("POST", base, godwit.Body(io.LimitReader(strings.NewReader("once"), 4))))

@@ -112,4 +112,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-var errNoReply = errors.New("mock: a rule made by When has no Reply")
+var (
+	errNoReply    = errors.New("mock: a rule made by When has no Reply")
+	errNilHandler = errors.New("mock: a handler is nil")
+)

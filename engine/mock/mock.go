@@ -167,9 +167,10 @@ func (e *Engine) Enqueue(handlers ...Handler) {
 	defer e.mu.Unlock()
 	for _, h := range handlers {
 		rule, ok := h.(*Rule)
-		if !ok {
+		if !ok || rule == nil {
 			rule = &Rule{replies: []Handler{h}, least: 1, most: 1}
 		}
+		rule = rule.whole()
 		e.entries = append(e.entries, &entry{Rule: rule})
 		e.bodyNeeded = e.bodyNeeded || slices.ContainsFunc(rule.matchers, func(m Matcher) bool { return m.body })
 	}

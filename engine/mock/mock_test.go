@@ -173,6 +173,35 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// TestNoHandler: what was forgotten is told, to whom uses it.
+func TestNoHandler(t *testing.T) {
+	for name, row := range map[string]struct {
+		h    mock.Handler
+		want string
+	}{
+		"When without Reply": {mock.When(), "has no Reply"},
+		"nil":                {nil, "a handler is nil"},
+		"nil Func":           {mock.Func(nil), "a handler is nil"},
+		"nil response":       {(*mock.Response)(nil), "a handler is nil"},
+		"nil rule":           {(*mock.Rule)(nil), "a handler is nil"},
+		"Always(nil)":        {mock.Always(nil), "a handler is nil"},
+		"second reply":       {mock.When().Reply(mock.OK(""), nil), "a handler is nil"},
+	} {
+		e := mock.New(row.h)
+		var err error
+		for range 2 {
+			var resp *engine.Response
+			if resp, err = e.Execute(t.Context(), request("GET", "http://a.example/")); err != nil {
+				break
+			}
+			resp.Body.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestMatchers(t *testing.T) {
 	req := request("POST", "https://A.example:8443/users/7%2F8/x?q=1&q=2")
 	req.Header = header.New("Accept", "a/b", "X-One", "1")

@@ -70,6 +70,37 @@ func (r *Rule) String() string {
 	return strings.Join(texts, ", ")
 }
 
+// whole returns r, or one like it that tells what it lacks in place of a handler.
+func (r *Rule) whole() *Rule {
+	lacks := func(h Handler) bool {
+		switch h := h.(type) {
+		case nil:
+			return true
+		case *Response:
+			return h == nil
+		case *Rule:
+			return h == nil
+		case Func:
+			return h == nil
+		}
+		return false
+	}
+	if len(r.replies) > 0 && !slices.ContainsFunc(r.replies, lacks) {
+		return r
+	}
+	own := *r
+	own.replies = slices.Clone(r.replies)
+	for i, h := range own.replies {
+		if lacks(h) {
+			own.replies[i] = Error(errNilHandler)
+		}
+	}
+	if len(own.replies) == 0 {
+		own.replies = []Handler{Error(errNoReply)}
+	}
+	return &own
+}
+
 func (r *Rule) fits(req *Request) bool {
 	return !slices.ContainsFunc(r.matchers, func(m Matcher) bool { return !m.match(req) })
 }
