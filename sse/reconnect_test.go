@@ -524,6 +524,30 @@ func TestEventsOfTheStream(t *testing.T) {
 	}
 }
 
+// TestRetryChangedAtOnce: each time to wait is told when it comes, an event or not.
+func TestRetryChangedAtOnce(t *testing.T) {
+	slow := mock.Stream(func(ctx context.Context, w io.Writer) error {
+		io.WriteString(w, "retry: 5000\n: hi\n\n")
+		<-time.After(time.Second)
+		_, err := io.WriteString(w, "retry: 40\nretry: 50\ndata: a\n\n")
+		return err
+	}).WithHeader("Content-Type", "text/event-stream")
+	bubble(t, list(slow, gone), func(t *testing.T, c *godwit.Client, _ *mock.Engine) {
+		start := time.Now()
+		var notes []string
+		note := func(what string) { notes = append(notes, fmt.Sprint(what, " at ", time.Since(start))) }
+		for ev := range sse.Events(t.Context(), c, url, sse.Comments(true),
+			godwit.On(func(_ context.Context, e sse.RetryChanged) { note(e.Delay.String()) }),
+			godwit.On(func(_ context.Context, e sse.Comment) { note(e.Text) })) {
+			note(ev.Data)
+		}
+		want := "5s at 0s, hi at 0s, 40ms at 1s, 50ms at 1s, a at 1s"
+		if got := strings.Join(notes, ", "); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	})
+}
+
 // TestAuthRefreshes: a token that expired while the stream was open is refreshed
 // by the plugin when it is reconnected.
 func TestAuthRefreshes(t *testing.T) {

@@ -118,6 +118,10 @@ func (s *stream) connection(ctx context.Context) error {
 	s.opened = true
 	godwit.Emit(s.call.Context(), Opened{resp})
 	s.set.limit(&s.parser)
+	s.parser.OnRetry = func(ms uint64) {
+		s.retry, s.retried = time.Duration(min(ms, uint64(s.set.maxRetry/time.Millisecond)))*time.Millisecond, true
+		godwit.Emit(s.call.Context(), RetryChanged{s.retry})
+	}
 	s.parser.OnComment = nil
 	if s.set.comments {
 		s.parser.OnComment = func(text string) { godwit.Emit(s.call.Context(), Comment{text}) }
@@ -163,17 +167,8 @@ func (s *stream) request(ctx context.Context) *godwit.Request {
 
 // deliver yields the events of a response until it ends.
 func (s *stream) deliver(ctx context.Context, resp *godwit.Response) error {
-	retry := func() {
-		ms, ok := s.parser.TakeRetry()
-		if !ok {
-			return
-		}
-		s.retry, s.retried = time.Duration(min(ms, uint64(s.set.maxRetry/time.Millisecond)))*time.Millisecond, true
-		godwit.Emit(s.call.Context(), RetryChanged{s.retry})
-	}
 	cancelled := false
 	err := events(&s.parser, resp.Body, func(ev Event) bool {
-		retry()
 		// Client.Cancel ends the call, and what was read before is not wanted any more.
 		if cancelled = ctx.Err() != nil || s.branch.Context().Err() != nil || errors.Is(s.call.Err(), context.Canceled); cancelled {
 			return false
@@ -184,7 +179,6 @@ func (s *stream) deliver(ctx context.Context, resp *godwit.Response) error {
 	if cancelled {
 		return ended(ctx)
 	}
-	retry()
 	s.lastID = s.parser.LastEventID()
 	return err
 }

@@ -70,8 +70,10 @@ type Parser struct {
 	// MaxLine and MaxEvent bound a line, and the data of an event, in bytes; 0 =
 	// the defaults.
 	MaxLine, MaxEvent int
-	// OnComment is called with each comment; nil = not.
+	// OnComment is called with each comment, and OnRetry with each reconnection time
+	// in milliseconds, as soon as its line has ended; nil = not.
 	OnComment func(text string)
+	OnRetry   func(ms uint64)
 
 	whole     *[]byte // from newBuffer
 	buf       []byte  // the same
@@ -89,9 +91,6 @@ type Parser struct {
 	idGiven  bool
 	lastType string // as given last, to be used again
 	lastID   string
-
-	retry      uint64
-	retryGiven bool
 }
 
 // Reset makes p ready for the start of a stream, with the id of the last event
@@ -99,18 +98,11 @@ type Parser struct {
 func (p *Parser) Reset(lastEventID string) {
 	p.next, p.end, p.data, p.begun, p.skipLF, p.filled, p.spare = 0, 0, false, false, false, false, 0
 	p.lf, p.cr = finder{}, finder{}
-	p.typ, p.idGiven, p.lastID, p.retryGiven = p.typ[:0], false, lastEventID, false
+	p.typ, p.idGiven, p.lastID = p.typ[:0], false, lastEventID
 }
 
 // LastEventID returns the id of the last event that has ended, dispatched or not.
 func (p *Parser) LastEventID() string { return p.lastID }
-
-// TakeRetry returns the reconnection time in milliseconds, once each time that
-// the stream gives one.
-func (p *Parser) TakeRetry() (ms uint64, ok bool) {
-	ok, p.retryGiven = p.retryGiven, false
-	return p.retry, ok
-}
 
 // Next parses on to the next event and reports whether there is one. Without one
 // more bytes are needed.
@@ -186,7 +178,9 @@ func (p *Parser) line(start, end int) error {
 			p.id, p.idGiven = append(p.id[:0], p.buf[value:end]...), true
 		}
 	case "retry":
-		p.setRetry(p.buf[value:end])
+		if ms, ok := number(p.buf[value:end]); ok && p.OnRetry != nil {
+			p.OnRetry(ms)
+		}
 	case "":
 		if p.OnComment != nil {
 			p.OnComment(text(p.buf[value:end]))
@@ -209,18 +203,16 @@ func (p *Parser) addData(start, end int) error {
 	return nil
 }
 
-func (p *Parser) setRetry(digits []byte) {
+// number reads digits; what is too large counts as 2⁵³.
+func number(digits []byte) (n uint64, ok bool) {
 	const most = 1 << 53
-	n := uint64(0)
 	for _, c := range digits {
 		if c < '0' || c > '9' {
-			return
+			return 0, false
 		}
 		n = min(n*10+uint64(c-'0'), most)
 	}
-	if len(digits) > 0 {
-		p.retry, p.retryGiven = n, true
-	}
+	return n, len(digits) > 0
 }
 
 // dispatch ends the event and reports whether it is one.

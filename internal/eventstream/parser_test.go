@@ -18,6 +18,7 @@ type event = eventstream.Event
 // else the parser told, in order.
 func parse(p *eventstream.Parser, input string, step int) (events []event, notes []string, err error) {
 	p.OnComment = func(s string) { notes = append(notes, "comment "+s) }
+	p.OnRetry = func(ms uint64) { notes = append(notes, fmt.Sprint("retry ", ms)) }
 	defer p.Release()
 	r := iotest.DataErrReader(strings.NewReader(input))
 	for {
@@ -27,9 +28,6 @@ func parse(p *eventstream.Parser, input string, step int) (events []event, notes
 		for {
 			var ev event
 			ok, err := p.Next(&ev)
-			if ms, given := p.TakeRetry(); given {
-				notes = append(notes, fmt.Sprint("retry ", ms))
-			}
 			if err != nil {
 				return events, notes, err
 			}

@@ -3,9 +3,11 @@
 package hopeless
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net"
 
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/engine"
@@ -14,7 +16,8 @@ import (
 // Error reports whether another attempt would meet err again: a request that
 // cannot be sent, too many redirects, a proxy that denies it, a certificate, what
 // the engine cannot do, what an interceptor or a validator said. Timeouts are none
-// of these.
+// of these, and neither is an interceptor's own trouble with the network, such as
+// that of a login.
 func Error(err error) bool {
 	if _, ok := errors.AsType[*engine.TimeoutError](err); ok {
 		return false
@@ -34,10 +37,13 @@ func Error(err error) bool {
 	if !ok {
 		return false // not of a call
 	}
+	if oe, ok := errors.AsType[*engine.OpError](err); ok {
+		return oe.Op == engine.OpBuild || ge.Op == engine.OpBuild
+	}
 	// Without a phase it is not from the engine: an interceptor's or a
 	// validator's.
-	oe, ok := errors.AsType[*engine.OpError](err)
-	return !ok || oe.Op == engine.OpBuild || ge.Op == engine.OpBuild
+	_, network := errors.AsType[net.Error](ge.Err)
+	return !network && !errors.Is(err, context.DeadlineExceeded)
 }
 
 func badCertificate(err error) bool {

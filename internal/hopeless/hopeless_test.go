@@ -1,10 +1,13 @@
 package hopeless_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"testing"
 
 	"github.com/godwit-go/godwit"
@@ -27,6 +30,8 @@ func TestError(t *testing.T) {
 		"timeout in build":  {call(engine.OpBuild, &engine.TimeoutError{}), false},
 		"build":             {call(engine.OpBuild, errors.New("no URL")), true},
 		"an interceptor":    {&godwit.Error{Err: errors.New("mine")}, true},
+		"a login's network": {&godwit.Error{Err: fmt.Errorf("login: %w", &net.OpError{Op: "dial", Err: io.EOF})}, false},
+		"a login's time":    {&godwit.Error{Err: fmt.Errorf("login: %w", context.DeadlineExceeded)}, false},
 		"redirects":         {call(engine.OpSend, godwit.ErrTooManyRedirects), true},
 		"sends":             {call(engine.OpSend, godwit.ErrTooManySends), true},
 		"no engine":         {godwit.ErrNoEngine, true},
