@@ -141,11 +141,10 @@ func TestConnectRefused(t *testing.T) {
 		{"502", "HTTP/1.1 502 Bad\x1b[31m Gateway\r\nContent-Length: 3\r\n\r\nbad", "was refused: 502 Bad[31m Gateway"},
 		{"redirect", "HTTP/1.1 302 Found\r\nLocation: /login\r\n\r\n", "was refused: 302 Found"},
 		{"no reason", "HTTP/1.1 500\r\n\r\n", "was refused: 500"},
-		{"not HTTP", "SSH-2.0-OpenSSH\r\n", `not an HTTP response: "SSH-2.0-OpenSSH"`},
+		{"not HTTP", "SSH-2.0-OpenSSH\r\n", `not an HTTP response: "SSH-2.0-`},
 		{"bad status", "HTTP/1.1 2oo OK\r\n\r\n", "bad status line"},
 		{"silence", "", "the proxy closed the connection during the handshake"},
 		{"cut short", "HTTP/1.1 200 OK\r\nX: ", "the proxy closed the connection during the handshake"},
-		{"bytes after the head", "HTTP/1.1 200 OK\r\n\r\n\x16\x03\x01", "bytes of its own"},
 		{"endless head", "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", 20000), "longer than 65536 bytes"},
 		{"endless 1xx", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 4000), "longer than 65536 bytes"},
 	} {
@@ -177,6 +176,32 @@ func TestConnectRefused(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTunnelBegins: what follows the head of a 2xx is the origin's, and there are
+// protocols in which the server speaks first.
+func TestTunnelBegins(t *testing.T) {
+	server, client := certificates(t)
+	for _, answer := range []string{
+		"HTTP/1.1 200\n\nhello",
+		"HTTP/1.1 200 Connection established\r\nX: y\r\n\r\nhello",
+		"HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\n\r\nhello",
+	} {
+		for scheme, config := range map[string]*tls.Config{"http": nil, "https": server} {
+			l := listen(t, "tcp", "127.0.0.1:0")
+			if config != nil {
+				l = tls.NewListener(l, config)
+			}
+			serve(t, l, httpProxy(make(chan string, 1), answer, echo))
+			d := &dial.Dialer{Proxy: engine.FixedProxy(parse(t, scheme+"://"+l.Addr().String())), TLS: client, Tunnel: true}
+			c := connect(t, d, "http://example.com")
+			got := make([]byte, 5)
+			if _, err := io.ReadFull(c, got); err != nil || string(got) != "hello" {
+				t.Errorf("%q by %s: %q, %v", answer, scheme, got, err)
+			}
+			pong(t, c)
+		}
 	}
 }
 
@@ -396,14 +421,14 @@ func TestProxyDenied(t *testing.T) {
 		steps  []string
 		denied bool
 	}{
-		{"socks5", []string{"05 01 00", "05 ff"}, true},
-		{"socks5", []string{"05 01 00", "05 00", "05 01 00 01 c0000201 0050", "05 02 00 01"}, true},
-		{"socks5", []string{"05 01 00", "05 00", "05 01 00 01 c0000201 0050", "05 01 00 01"}, false},
-		{"socks4", []string{"04 01 0050 c0000201 00", "00 5d 0000 00000000"}, true},
-		{"socks4", []string{"04 01 0050 c0000201 00", "00 5b 0000 00000000"}, false},
+		{"socks5://", []string{"05 01 00", "05 ff"}, true},
+		{"socks5://", []string{"05 01 00", "05 00", "05 01 00 01 c0000201 0050", "05 02 00 01"}, true},
+		{"socks5://", []string{"05 01 00", "05 00", "05 01 00 01 c0000201 0050", "05 01 00 01"}, false},
+		{"socks4://", []string{"04 01 0050 c0000201 00", "00 5d 0000 00000000"}, true},
+		{"socks4://", []string{"04 01 0050 c0000201 00", "00 5b 0000 00000000"}, false},
 	} {
 		l := serve(t, listen(t, "tcp", "127.0.0.1:0"), script(t, echo, tc.steps...))
-		d := &dial.Dialer{Proxy: engine.FixedProxy(parse(t, tc.proxy+"://"+l.Addr().String()))}
+		d := &dial.Dialer{Proxy: engine.FixedProxy(parse(t, tc.proxy+l.Addr().String()))}
 		if err := tryConnect(t.Context(), t, d, "http://192.0.2.1"); op(err) != engine.OpProxy || errors.Is(err, engine.ErrProxyDenied) != tc.denied {
 			t.Errorf("%s: %v; want denied = %v", tc.proxy, err, tc.denied)
 		}

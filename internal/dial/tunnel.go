@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -142,45 +143,38 @@ func httpTunnel(conn net.Conn, p *proxy, addr string) error {
 	return &engine.ProxyError{Proxy: p.public().String(), Status: head.Status, Header: head.Header, Err: errors.New(text)}
 }
 
-// readProxyHead returns the head of the first answer that is not a 1xx one. Its
-// syntax decides about no body, so that proxies may be careless with it.
-//
-// The origin speaks only after our ClientHello, so nothing can follow the head
-// of a 2xx answer; if something does it is not the origin's.
+// shortestHead is the length of the shortest head there is.
+const shortestHead = len("HTTP/1.1 200\n\n")
+
+// readProxyHead returns the head of the first answer that is not interim. Its
+// syntax decides about no body, so that proxies may be careless with it. It is read
+// to the byte: what follows is the origin's, which may be the first to speak.
 func readProxyHead(conn net.Conn) (h1.Head, error) {
 	limits := h1.Limits{MaxBytes: 2 * maxProxyHead, MaxFields: maxProxyHead, Lenient: true}
 	scan := h1.Scanner{Limits: limits}
-	buf, room := make([]byte, 0, 1024), maxProxyHead
-	for {
+	buf := make([]byte, 0, 1024)
+	for room := maxProxyHead; room > 0; {
+		buf = slices.Grow(buf, shortestHead)
+		n, err := conn.Read(buf[len(buf):max(len(buf)+1, shortestHead)])
+		if err != nil && n == 0 {
+			return h1.Head{}, cutShort(err)
+		}
+		buf, room = buf[:len(buf)+n], room-n
 		end, err := scan.Scan(buf)
 		if err != nil {
 			return h1.Head{}, err
 		}
-		if end > 0 {
-			head, err := h1.ParseHead(buf[:end], limits)
-			if err != nil || head.Status/100 != 1 {
-				if head.Status/100 == 2 && len(buf) > end {
-					err = &engine.ProtocolError{Reason: "the proxy sent bytes of its own after it", Section: "RFC 9110 §9.3.6"}
-				}
-				return head, err
-			}
-			buf = append(buf[:0], buf[end:]...)
-			scan.Reset()
+		if end == 0 {
 			continue
 		}
-		if room == 0 {
-			return h1.Head{}, &engine.ProtocolError{Reason: fmt.Sprintf("its head is longer than %d bytes", maxProxyHead)}
+		head, err := h1.ParseHead(buf[:end], limits)
+		if err != nil || head.Status/100 != 1 {
+			return head, err
 		}
-		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
-		}
-		n, err := conn.Read(buf[len(buf):min(cap(buf), len(buf)+room)])
-		room -= n
-		buf = buf[:len(buf)+n]
-		if err != nil && n == 0 {
-			return h1.Head{}, cutShort(err)
-		}
+		buf = buf[:0]
+		scan.Reset()
 	}
+	return h1.Head{}, &engine.ProtocolError{Reason: fmt.Sprintf("its head is longer than %d bytes", maxProxyHead)}
 }
 
 // printable returns the reason phrase for people: what cannot be printed is left
