@@ -422,6 +422,7 @@ func TestProxyDenied(t *testing.T) {
 		denied bool
 	}{
 		{"socks5://", []string{"05 01 00", "05 ff"}, true},
+		{"socks5://me:secret@", []string{"05 02 00 02", "05 ff"}, true},
 		{"socks5://", []string{"05 01 00", "05 00", "05 01 00 01 c0000201 0050", "05 02 00 01"}, true},
 		{"socks5://", []string{"05 01 00", "05 00", "05 01 00 01 c0000201 0050", "05 01 00 01"}, false},
 		{"socks4://", []string{"04 01 0050 c0000201 00", "00 5d 0000 00000000"}, true},

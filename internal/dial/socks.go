@@ -153,7 +153,7 @@ func socks5Hello(conn net.Conn, p *proxy) error {
 	case choice[1] == 0xff && !p.hasUser:
 		return &denied{errors.New("the proxy wants authentication; put user and password into its URL")}
 	case choice[1] == 0xff:
-		return errors.New("the proxy accepts neither no authentication nor user and password")
+		return &denied{errors.New("the proxy accepts neither no authentication nor user and password")}
 	}
 	return fmt.Errorf("the proxy chose authentication method %d, which was not offered", choice[1])
 }
