@@ -145,6 +145,7 @@ func TestConnectRefused(t *testing.T) {
 		{"bad status", "HTTP/1.1 2oo OK\r\n\r\n", "bad status line"},
 		{"silence", "", "the proxy closed the connection during the handshake"},
 		{"cut short", "HTTP/1.1 200 OK\r\nX: ", "the proxy closed the connection during the handshake"},
+		{"upgrade", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", "101 Switching Protocols to what was not asked for"},
 		{"endless head", "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", 20000), "longer than 65536 bytes"},
 		{"endless 1xx", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 4000), "longer than 65536 bytes"},
 	} {

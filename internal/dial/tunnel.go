@@ -168,6 +168,9 @@ func readProxyHead(conn net.Conn) (h1.Head, error) {
 			continue
 		}
 		head, err := h1.ParseHead(buf[:end], limits)
+		if err == nil && head.Status == 101 {
+			err = &engine.ProtocolError{Reason: "101 Switching Protocols to what was not asked for", Section: "RFC 9110 §7.8"}
+		}
 		if err != nil || head.Status/100 != 1 {
 			return head, err
 		}
