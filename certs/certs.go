@@ -134,7 +134,7 @@ type verifier struct {
 
 func (v *verifier) verify(state tls.ConnectionState) error {
 	if state.ServerName == "" {
-		state.ServerName = v.serverName // crypto/tls leaves it out if it is an address
+		state.ServerName = v.serverName // an origin's: crypto/tls leaves addresses out, engines name their proxies
 	}
 	if v.roots != nil {
 		chains, err := v.chains(&state)

@@ -32,8 +32,9 @@ type pins struct {
 // label below, or "*" for all hosts, https proxies included; anything else is an
 // error. International names may be in either form (RFC 5890). The pins of all
 // options that match add up. A host that nothing matches is not pinned. Names are
-// those that TLS asks for: Config.ServerName if it is set, else the URL's host. As
-// crypto/tls does not tell addresses, a host must not be one.
+// those that TLS asks for: Config.ServerName if it is set, else the URL's host; an
+// https proxy has its own. As crypto/tls does not tell addresses, a host must not be
+// one.
 //
 // The chain is the verified one. With InsecureSkipVerify there is none, and only
 // the server's own key counts. Resumed sessions are checked like new ones.
@@ -96,7 +97,7 @@ func parsePin(text string) (key [sha256.Size]byte, err error) {
 
 // PinError tells that no key in a server's chain is among its pins.
 type PinError struct {
-	// Host is the name that TLS asked for; "" if it was an address.
+	// Host is the name that TLS asked for; "" if it was the address of an origin.
 	Host string
 	// Want are the pins, Seen those of the chain's keys, the server's own first.
 	Want, Seen []string

@@ -51,7 +51,8 @@ func (r Reload) Client(chainFile, keyFile string) Option {
 // The check of certificates then runs in VerifyConnection, for which
 // InsecureSkipVerify is set in the result of [Config]; ConnectionState has no
 // VerifiedChains. Hosts must be names, as crypto/tls does not tell addresses:
-// https://127.0.0.1/ fails unless ServerName is set.
+// https://127.0.0.1/ fails unless ServerName is set. An https proxy may be an
+// address.
 func (r Reload) Roots(files ...string) Option {
 	return func(b *builder) error { return b.reloadRoots(r, files, x509.NewCertPool()) }
 }

@@ -44,7 +44,7 @@ func RequireStaple() Option {
 // RevokedError tells that a server's certificate was revoked, by the response
 // that the server itself has stapled to it.
 type RevokedError struct {
-	// Host is the name that TLS asked for; "" if it was an address.
+	// Host is the name that TLS asked for; "" if it was the address of an origin.
 	Host   string
 	Serial *big.Int
 	At     time.Time
@@ -71,7 +71,7 @@ func revocationReason(code int) string {
 
 // StapleError tells that a stapled OCSP response is missing or worth nothing.
 type StapleError struct {
-	// Host is the name that TLS asked for; "" if it was an address.
+	// Host is the name that TLS asked for; "" if it was the address of an origin.
 	Host   string
 	Reason string
 	Err    error // the cause; may be nil

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -356,6 +357,23 @@ func TestProxyCertificate(t *testing.T) {
 		if op(err) != engine.OpTLS || !is[x509.UnknownAuthorityError](err) || is[*engine.ProxyError](err) != tc.blame {
 			t.Errorf("%s: error = %v, the proxy's fault: %v", tc.url, err, tc.blame)
 		}
+	}
+}
+
+// TestProxyName: a check of certificates is told whose it looks at.
+func TestProxyName(t *testing.T) {
+	server, client := certificates(t)
+	l := serve(t, tls.NewListener(listen(t, "tcp", "127.0.0.1:0"), server),
+		httpProxy(make(chan string, 1), "HTTP/1.1 200 OK\r\n\r\n", secured(server)))
+	var told []string
+	client.ServerName = "example.com"
+	client.VerifyConnection = func(state tls.ConnectionState) error {
+		told = append(told, state.ServerName)
+		return nil
+	}
+	pong(t, connect(t, &dial.Dialer{Proxy: engine.FixedProxy(parse(t, "https://"+l.Addr().String())), TLS: client}, "https://192.0.2.1"))
+	if want := []string{"127.0.0.1", "example.com"}; !slices.Equal(told, want) {
+		t.Errorf("VerifyConnection was told %q, want %q", told, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package dial
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -29,6 +30,14 @@ func (d *Dialer) proxyTLS(addr string) *tls.Config {
 	c := d.baseTLS()
 	c.NextProtos = []string{"http/1.1"}
 	c.ServerName = serverName(addr)
+	if verify := c.VerifyConnection; verify != nil {
+		// crypto/tls does not tell an address, and who knows the ServerName of origins
+		// could take that for the name of the proxy.
+		c.VerifyConnection = func(state tls.ConnectionState) error {
+			state.ServerName = cmp.Or(state.ServerName, c.ServerName)
+			return verify(state)
+		}
+	}
 	return c
 }
 
