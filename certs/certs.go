@@ -82,10 +82,7 @@ func (b *builder) finish() error {
 		if err := b.roots.first(); err != nil {
 			return err
 		}
-		roots = func() *x509.CertPool {
-			pool, _ := b.roots.current()
-			return pool
-		}
+		roots = b.roots.current
 	}
 	if roots != nil || len(b.pins) > 0 || b.staple != stapleIgnored {
 		v := &verifier{
@@ -175,22 +172,48 @@ func (v *verifier) chains(state *tls.ConnectionState) ([][]*x509.Certificate, er
 }
 
 // sessions is a session cache that forgets the sessions made with an earlier
-// client certificate, since a resumed session keeps the old identity.
+// client certificate, since a resumed session keeps the old identity. A session
+// comes at any time after its handshake, and crypto/tls does not tell of which
+// connection it is: it counts as made with what the last handshake has seen.
 type sessions struct {
 	inner   tls.ClientSessionCache
 	clients []*files[*tls.Certificate]
 }
 
-func (s *sessions) key(key string) string {
-	for _, f := range s.clients {
-		_, generation := f.current()
-		key = fmt.Sprintf("%d/%s", generation, key)
-	}
-	return key
+func (s *sessions) Get(key string) (*tls.ClientSessionState, bool) {
+	return s.ForConnection().Get(key)
 }
 
-func (s *sessions) Get(key string) (*tls.ClientSessionState, bool) { return s.inner.Get(s.key(key)) }
+func (s *sessions) Put(key string, session *tls.ClientSessionState) { s.ofNow().Put(key, session) }
 
-func (s *sessions) Put(key string, session *tls.ClientSessionState) {
-	s.inner.Put(s.key(key), session)
+// ForConnection returns the cache for a connection that is about to be made, whose
+// sessions are never taken for those of a later certificate. Package dial asks for it.
+func (s *sessions) ForConnection() tls.ClientSessionCache {
+	for _, f := range s.clients {
+		f.current()
+	}
+	return s.ofNow()
+}
+
+// ofNow returns the cache of the certificates that were read last.
+func (s *sessions) ofNow() *generation {
+	g := &generation{inner: s.inner}
+	for _, f := range s.clients {
+		g.prefix += fmt.Sprintf("%d/", f.changes())
+	}
+	return g
+}
+
+// generation is a session cache of the same client certificates.
+type generation struct {
+	inner  tls.ClientSessionCache
+	prefix string
+}
+
+func (g *generation) Get(key string) (*tls.ClientSessionState, bool) {
+	return g.inner.Get(g.prefix + key)
+}
+
+func (g *generation) Put(key string, session *tls.ClientSessionState) {
+	g.inner.Put(g.prefix+key, session)
 }

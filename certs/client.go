@@ -94,7 +94,7 @@ func (b *builder) offer() {
 	}
 	config.GetClientCertificate = func(ask *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		for _, f := range slices.Backward(b.clients) {
-			if c, _ := f.current(); ask.SupportsCertificate(c) == nil {
+			if c := f.current(); ask.SupportsCertificate(c) == nil {
 				return c, nil
 			}
 		}

@@ -28,7 +28,9 @@ type Reload struct {
 const defaultEvery = 10 * time.Second
 
 // Client is [ClientFiles] of files that may change. A new certificate ends the
-// resumption of sessions that were made with the old one. It goes before
+// resumption of sessions that were made with the old one; net/http and quic-go do
+// not tell which those are, and with them a session that comes when another
+// handshake has seen the new one counts as made with that. It goes before
 // certificates of other options; of several the last one goes first.
 func (r Reload) Client(chainFile, keyFile string) Option {
 	return func(b *builder) error {
@@ -84,11 +86,11 @@ type files[T any] struct {
 	names  []string
 	read   func() (T, error)
 
-	mu         sync.Mutex // guards what follows; held while files are read, so that one goroutine reads
-	value      T
-	generation uint64
-	stamps     []stamp
-	looked     time.Time
+	mu      sync.Mutex // guards what follows; held while files are read, so that one goroutine reads
+	value   T
+	changed uint64 // how often
+	stamps  []stamp
+	looked  time.Time
 }
 
 // stamp is what a changed file is known by.
@@ -112,16 +114,23 @@ func (f *files[T]) first() error {
 	return nil
 }
 
-// current returns what the files hold, and a number that grows when they change.
-func (f *files[T]) current() (T, uint64) {
-	value, generation, err := f.refresh()
+// current returns what the files hold.
+func (f *files[T]) current() T {
+	value, err := f.refresh()
 	if err != nil && f.reload.OnError != nil {
 		f.reload.OnError(fmt.Errorf("certs: %w; what was read before stays in use", err))
 	}
-	return value, generation
+	return value
 }
 
-func (f *files[T]) refresh() (T, uint64, error) {
+// changes returns how often the files have changed; it does not look.
+func (f *files[T]) changes() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.changed
+}
+
+func (f *files[T]) refresh() (T, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	every := f.reload.Every
@@ -130,24 +139,24 @@ func (f *files[T]) refresh() (T, uint64, error) {
 	}
 	now := time.Now()
 	if now.Sub(f.looked) < every {
-		return f.value, f.generation, nil
+		return f.value, nil
 	}
 	f.looked = now
 	stamps, err := f.look()
 	if same(stamps, f.stamps) {
-		return f.value, f.generation, nil
+		return f.value, nil
 	}
 	f.stamps = stamps // a change is reported once, whether it is good or bad
 	if err != nil {
-		return f.value, f.generation, err
+		return f.value, err
 	}
 	value, err := f.read()
 	if err != nil {
-		return f.value, f.generation, err
+		return f.value, err
 	}
 	f.value = value
-	f.generation++
-	return f.value, f.generation, nil
+	f.changed++
+	return f.value, nil
 }
 
 // look returns the files' stamps; that of a missing one is zero.

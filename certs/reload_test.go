@@ -4,16 +4,20 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/godwit-go/godwit/certs"
 	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/engine/cio"
+	"github.com/godwit-go/godwit/engine/nethttp"
 )
 
 // complaints collects what OnError is told.
@@ -88,6 +92,59 @@ func TestReloadClient(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestReloadBeforeTicket: a session is of the certificate that its handshake was made
+// with, though it comes later: here the file changes in between. On cio it does not
+// matter what other handshakes have seen by then.
+func TestReloadBeforeTicket(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		for i, f := range []engine.Factory{cio.Config{Protocols: cio.HTTP1}, nethttp.Config{}} {
+			t.Run(fmt.Sprint(f.Name(), " ", tls.VersionName(version)), func(t *testing.T) {
+				ca := newAuthority(t)
+				name := file(t, nil)
+				versions := 0
+				put := func(cn string) {
+					versions++
+					c := ca.issue(named(cn))
+					write(t, name, versions, append(certPEM(c.Leaf), keyPEM(t, c.PrivateKey)...))
+				}
+				put("ada")
+				config, err := certs.Config(nil, certs.Roots(ca.pem()), certs.Reload{Every: -1}.Client(name, name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				e := newEngine(t, f, config)
+				roots := x509.NewCertPool()
+				roots.AddCert(ca.cert)
+				var s *server
+				expect := func(want string) {
+					if got, err := get(t, e, s, "good.test"); err != nil || got != want {
+						t.Errorf("%q, %v; want %q", got, err, want)
+					}
+				}
+				var changed atomic.Bool
+				s = serve(t, &tls.Config{
+					Certificates: []tls.Certificate{ca.issue()}, MaxVersion: version,
+					ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots,
+					VerifyConnection: func(tls.ConnectionState) error { // before the ticket
+						if changed.CompareAndSwap(false, true) {
+							put("bob")
+							if i == 0 {
+								expect("bob resumed false")
+							}
+						}
+						return nil
+					},
+				})
+				expect("ada resumed false")
+				if i > 0 {
+					expect("bob resumed false")
+				}
+				expect("bob resumed true")
+			})
+		}
 	}
 }
 

@@ -53,6 +53,10 @@ func (d *Dialer) baseTLS() *tls.Config {
 		d.once.sessions.Do(func() { d.sessions = tls.NewLRUClientSessionCache(0) })
 		c.ClientSessionCache = d.sessions
 	}
+	// A cache that wants to know of which connection a session is, as package certs makes.
+	if s, ok := c.ClientSessionCache.(interface{ ForConnection() tls.ClientSessionCache }); ok {
+		c.ClientSessionCache = s.ForConnection()
+	}
 	return c
 }
 
