@@ -7,14 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
 
 // Reload reads files again when they change; its methods are options like those
-// without it. The files are looked at during handshakes (their time and size),
-// at most once in Every; there is no goroutine. Connections that are open stay as
-// they are.
+// without it. The files are looked at during handshakes (their time and size, and
+// whether they were replaced), at most once in Every; there is no goroutine.
+// Connections that are open stay as they are.
 type Reload struct {
 	// Every is the shortest time between two looks; 0 = 10 s. Negative: every
 	// handshake looks.
@@ -88,15 +89,9 @@ type files[T any] struct {
 
 	mu      sync.Mutex // guards what follows; held while files are read, so that one goroutine reads
 	value   T
-	changed uint64 // how often
-	stamps  []stamp
+	changed uint64        // how often
+	stamps  []os.FileInfo // nil = missing
 	looked  time.Time
-}
-
-// stamp is what a changed file is known by.
-type stamp struct {
-	modified time.Time
-	size     int64
 }
 
 // first reads the files for the first time.
@@ -159,25 +154,27 @@ func (f *files[T]) refresh() (T, error) {
 	return f.value, nil
 }
 
-// look returns the files' stamps; that of a missing one is zero.
-func (f *files[T]) look() (stamps []stamp, failed error) {
+// look returns what changed files are known by; nil for a missing one.
+func (f *files[T]) look() (stamps []os.FileInfo, failed error) {
 	for _, name := range f.names {
 		info, err := os.Stat(name)
 		if err != nil {
-			failed = cmp.Or(failed, err)
-			stamps = append(stamps, stamp{})
-			continue
+			info, failed = nil, cmp.Or(failed, err)
+		} else {
+			os.SameFile(info, info) // on Windows it is only now that the file is identified
 		}
-		stamps = append(stamps, stamp{info.ModTime(), info.Size()})
+		stamps = append(stamps, info)
 	}
 	return stamps, failed
 }
 
-func same(a, b []stamp) bool {
-	for i := range a {
-		if !a[i].modified.Equal(b[i].modified) || a[i].size != b[i].size {
-			return false
+// same reports whether the files are the same ones, as far as their time, size and
+// identity tell: what is put in place of a file may have its time and size.
+func same(a, b []os.FileInfo) bool {
+	return slices.EqualFunc(a, b, func(a, b os.FileInfo) bool {
+		if a == nil || b == nil {
+			return a == b
 		}
-	}
-	return true
+		return a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size() && os.SameFile(a, b)
+	})
 }

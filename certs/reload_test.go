@@ -275,6 +275,44 @@ func TestReloadedRootsAndAddresses(t *testing.T) {
 	}
 }
 
+// offered returns the name in the certificate that a server is offered.
+func offered(t *testing.T, config *tls.Config) string {
+	t.Helper()
+	c, err := config.GetClientCertificate(&tls.CertificateRequestInfo{
+		Version: tls.VersionTLS13, SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Leaf.Subject.CommonName
+}
+
+// TestReloadReplaced: a file is seen to be another one though time and size are those
+// of the one before.
+func TestReloadReplaced(t *testing.T) {
+	ca := newAuthority(t)
+	pair := func(cn string) []byte {
+		c := ca.issue(named(cn))
+		text := append(certPEM(c.Leaf), keyPEM(t, c.PrivateKey)...)
+		return append(text, make([]byte, 4096-len(text))...)
+	}
+	name := file(t, pair("ada"))
+	config, err := certs.Config(nil, certs.Reload{Every: -1}.Client(name, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"ada", "bob", "eve"} {
+		if want != "ada" {
+			if err := os.Rename(file(t, pair(want)), name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := offered(t, config); got != want {
+			t.Errorf("%s is offered, want %s", got, want)
+		}
+	}
+}
+
 // TestReloadEvery: files are looked at no more often than asked for.
 func TestReloadEvery(t *testing.T) {
 	ca := newAuthority(t)
@@ -292,23 +330,14 @@ func TestReloadEvery(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			offered := func() string {
-				c, err := config.GetClientCertificate(&tls.CertificateRequestInfo{
-					Version: tls.VersionTLS13, SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256},
-				})
-				if err != nil {
-					t.Fatal(err)
-				}
-				return c.Leaf.Subject.CommonName
-			}
 			write(t, chain, 1, certPEM(bob.Leaf))
 			write(t, key, 1, keyPEM(t, bob.PrivateKey))
 			time.Sleep(tc.soon)
-			if got := offered(); got != "ada" {
+			if got := offered(t, config); got != "ada" {
 				t.Errorf("after %v: %s", tc.soon, got)
 			}
 			time.Sleep(tc.then)
-			if got := offered(); got != "bob" {
+			if got := offered(t, config); got != "bob" {
 				t.Errorf("after %v more: %s", tc.then, got)
 			}
 		})
