@@ -13,7 +13,8 @@
 // with a certificate it was.
 //
 // What the engines do anyway: sessions are resumed, names are checked against
-// the URL's host. Go does not let the cipher suites of TLS 1.3 be chosen.
+// the URL's host. Go does not let the cipher suites of TLS 1.3 be chosen, and makes
+// keys from its own source of randomness, whatever Rand is.
 package certs
 
 import (

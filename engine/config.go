@@ -14,7 +14,8 @@ import (
 type Config struct {
 	// TLS configures TLS: roots, certificates, VerifyConnection, Rand,
 	// InsecureSkipVerify and so on; nil = crypto/tls's defaults. The engine works
-	// on a clone. Go does not let the cipher suites of TLS 1.3 be chosen.
+	// on a clone. Go does not let the cipher suites of TLS 1.3 be chosen, and makes
+	// keys from its own source of randomness, whatever Rand is.
 	TLS *tls.Config
 
 	// Proxy chooses a proxy; nil = by the environment (HTTP_PROXY, HTTPS_PROXY,
