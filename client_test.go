@@ -2,6 +2,7 @@ package godwit_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -401,6 +402,47 @@ func TestHeaders(t *testing.T) {
 	}
 	if eng.Requests()[0].Method != "get" {
 		t.Error("method's case changed")
+	}
+}
+
+// TestRemovals: what becomes a field goes with it, and what comes later stays.
+func TestRemovals(t *testing.T) {
+	c, eng := client(t, answers(mock.Always(mock.OK(""))), godwit.BaseURL("http://base:p@h/"), godwit.UserInfo("client", "p"), godwit.Cookie("d", "4"))
+	basic := func(user string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":p")) }
+	for name, row := range map[string]struct {
+		url                  string
+		opts                 []godwit.Option
+		credentials, cookies string
+	}{
+		"defaults":               {base, nil, basic("client"), "d=4"},
+		"two fields":             {base, []godwit.Option{godwit.AddHeader("Cookie", "a=1", "b=2"), godwit.Cookie("c", "3")}, basic("client"), "a=1; b=2; c=3; d=4"},
+		"a name in the second":   {base, []godwit.Option{godwit.AddHeader("Cookie", "a=1", "d=2")}, basic("client"), "a=1; d=2"},
+		"cookies go":             {base, []godwit.Option{godwit.Cookie("b", "2"), godwit.DelHeader("cookie")}, basic("client"), ""},
+		"later cookies stay":     {base, []godwit.Option{godwit.Cookie("b", "2"), godwit.DelHeader("Cookie"), godwit.Cookie("c", "3")}, basic("client"), "c=3"},
+		"client's user goes":     {base, []godwit.Option{godwit.DelHeader("authorization")}, "", "d=4"},
+		"base's user goes":       {"x", []godwit.Option{godwit.DelHeader("Authorization")}, "", "d=4"},
+		"URL's user goes":        {"http://own:p@h/", []godwit.Option{godwit.DelHeader("Authorization")}, "", "d=4"},
+		"user of an option goes": {base, []godwit.Option{godwit.UserInfo("own", "p"), godwit.DelHeader("Authorization")}, "", "d=4"},
+		"later user stays":       {base, []godwit.Option{godwit.DelHeader("Authorization"), godwit.UserInfo("own", "p")}, basic("own"), "d=4"},
+	} {
+		for _, req := range []*godwit.Request{godwit.NewRequest("GET", row.url, row.opts...), godwit.NewRequest("GET", row.url).With(row.opts...)} {
+			if _, err := c.Do(t.Context(), req); err != nil {
+				t.Fatal(err)
+			}
+			sent := eng.Requests()[len(eng.Requests())-1].Header
+			if got := sent.Joined("Authorization"); got != row.credentials {
+				t.Errorf("%s: credentials %q, want %q", name, got, row.credentials)
+			}
+			if got := sent.Joined("Cookie"); got != row.cookies {
+				t.Errorf("%s: cookies %q, want %q", name, got, row.cookies)
+			}
+		}
+	}
+	if _, err := godwit.Get[string](t.Context(), c, "http://a%3Ab:pw@h/"); err == nil || !strings.Contains(err.Error(), "colon") {
+		t.Errorf("user name with a colon: %v", err)
+	}
+	if _, err := godwit.Get[string](t.Context(), c, "http://a%3Ab:pw@h/", godwit.BearerAuth("t")); err != nil {
+		t.Errorf("user name with a colon that is not sent: %v", err)
 	}
 }
 

@@ -183,6 +183,9 @@ func (r *Request) join(base string) {
 	if upgradeTo.key.Or(&r.settings, "") != "" { // what leads to ws is asked for by http
 		b.Scheme = strings.Replace(b.Scheme, "ws", "http", 1)
 	}
+	if r.without("Authorization") {
+		b.User = nil
+	}
 	r.URL = joinBase(b, r.URL)
 }
 
@@ -213,7 +216,7 @@ func (r *Request) resolveDefaults(d *Request) {
 	if p.fragment != nil && u.Fragment == "" {
 		u.Fragment = *p.fragment
 	}
-	if p.user != nil && u.User == nil {
+	if p.user != nil && p.user != noUser && u.User == nil && !r.without("Authorization") {
 		u.User = p.user
 	}
 	r.URL = &u
@@ -227,8 +230,9 @@ func (r *Request) addCookies(defaults []cookiePair) {
 		return
 	}
 	cookies := slices.Clone(own)
+	value := strings.Join(r.Header.Values("Cookie"), "; ")
 	have := func(name string) bool {
-		for _, p := range header.ParseCookies(r.Header.Get("Cookie")) {
+		for _, p := range header.ParseCookies(value) {
 			if p.Name == name {
 				return true
 			}
@@ -240,7 +244,6 @@ func (r *Request) addCookies(defaults []cookiePair) {
 			cookies = append(cookies, c)
 		}
 	}
-	value := r.Header.Get("Cookie")
 	for _, c := range cookies {
 		if value != "" {
 			value += "; "

@@ -243,6 +243,9 @@ func (b *builtins) wireHeader(req *Request, body content.Content) (header.Header
 		h.Del("Content-Length")
 	}
 	if req.URL.User != nil && !h.Has("Authorization") {
+		if strings.ContainsRune(req.URL.User.Username(), ':') {
+			return h, buildErrorf("user info: user name with a colon, which Basic credentials cannot hold")
+		}
 		password, _ := req.URL.User.Password()
 		h.Set("Authorization", basicCredentials(req.URL.User.Username(), password))
 	}

@@ -111,12 +111,19 @@ func AddHeaders(h header.Header) Option {
 
 // DelHeader removes a field that an earlier option set, and keeps the client's
 // defaults of that name (User-Agent, Accept and Accept-Encoding, too) from the
-// request.
+// request. What becomes the field goes with it: cookies with Cookie, the URL's
+// user info with Authorization.
 func DelHeader(name string) Option {
 	return onDefaults(func(r *Request) {
 		r.Header.Del(name)
 		e := r.more()
 		e.without = append(slices.Clip(e.without), name)
+		switch {
+		case header.EqualFold(name, "Cookie"):
+			e.cookies = nil
+		case header.EqualFold(name, "Authorization"):
+			e.parts.user = noUser
+		}
 	})
 }
 

@@ -21,6 +21,9 @@ type urlParts struct {
 	user     *url.Userinfo
 }
 
+// noUser is what urlParts.user is where the URL's user info is to go.
+var noUser = new(url.Userinfo)
+
 type pair struct{ name, value string }
 
 func lookupPair(pairs []pair, name string) (string, bool) {
@@ -86,7 +89,11 @@ func (r *Request) applyParts() {
 	if p.fragment != nil {
 		u.Fragment, u.RawFragment = *p.fragment, ""
 	}
-	if p.user != nil {
+	switch p.user {
+	case nil:
+	case noUser:
+		u.User = nil
+	default:
 		u.User = p.user
 	}
 	r.URL = &u
