@@ -143,7 +143,7 @@ func (r *Request) resolve(d *Request) error {
 	if base == "" {
 		base = d.extras().parts.base
 	}
-	if r.err == nil && base != "" && (r.URL.Scheme == "" || r.URL.Host == "") {
+	if r.err == nil && base != "" && r.URL.Scheme == "" {
 		r.join(r.expand(base, value))
 	}
 	if r.err != nil {

@@ -168,6 +168,8 @@ func checkURL(u *url.URL) error {
 		return buildErrorf("URL %q: scheme %q is not http or https", shownURL(u), u.Scheme)
 	case u.Opaque != "":
 		return buildErrorf("URL %q has no //", shownURL(u))
+	case u.Host == "":
+		return buildErrorf("URL %q has no host; to take that of the BaseURL leave out the scheme, too", shownURL(u))
 	}
 	if err := checkHostPort(u); err != nil {
 		return buildErrorf("URL %q: %w", shownURL(u), err)

@@ -398,25 +398,21 @@ func appendSegment(u *url.URL, segment string) {
 	u.Path = strings.TrimSuffix(u.Path, "/") + slash + segment
 }
 
-// joinBase resolves ref against the client's base URL: a ref with a host keeps
-// its own; the path is joined by the rule of the last segment ("/dir/f" + "x" =
-// "/dir/x"), a path with a leading slash replaces the base's, an empty one takes
-// it; of the query and the fragment ref's own keys win.
+// joinBase resolves ref, which has no scheme, against the client's base URL: one
+// with a host takes the scheme alone; the path is joined by the rule of the last
+// segment ("/dir/f" + "x" = "/dir/x"), a path with a leading slash replaces the
+// base's, an empty one takes it; of the query and the fragment ref's own keys win.
 func joinBase(base, ref *url.URL) *url.URL {
-	if ref.Scheme != "" && ref.Host != "" {
-		return ref
-	}
 	u := *ref
-	if u.Scheme == "" {
-		u.Scheme = base.Scheme
+	u.Scheme = base.Scheme
+	if u.Host != "" {
+		return &u
 	}
-	if u.Host == "" {
-		u.Host = base.Host
-		if u.User == nil {
-			u.User = base.User
-		}
-		u.Path, u.RawPath = joinPath(base, ref)
+	u.Host = base.Host
+	if u.User == nil {
+		u.User = base.User
 	}
+	u.Path, u.RawPath = joinPath(base, ref)
 	u.RawQuery = mergeQuery(ref.RawQuery, base.RawQuery)
 	if u.Fragment == "" {
 		u.Fragment, u.RawFragment = base.Fragment, base.RawFragment
@@ -446,16 +442,24 @@ func mergeQuery(own, base string) string {
 	}
 	have := make(map[string]bool)
 	for p := range strings.SplitSeq(own, "&") {
-		name, _, _ := strings.Cut(p, "=")
-		have[name] = true
+		have[nameOf(p)] = true
 	}
 	out := own
 	for p := range strings.SplitSeq(base, "&") {
-		if name, _, _ := strings.Cut(p, "="); !have[name] {
+		if !have[nameOf(p)] {
 			out += "&" + p
 		}
 	}
 	return out
+}
+
+// nameOf returns the name of a query's pair, whatever way it is escaped.
+func nameOf(pair string) string {
+	raw, _, _ := strings.Cut(pair, "=")
+	if name, err := url.QueryUnescape(raw); err == nil {
+		return name
+	}
+	return raw
 }
 
 // originOf returns scheme, host and port of u in one comparable form (RFC 6454).

@@ -31,6 +31,9 @@ func TestBaseURL(t *testing.T) {
 		{"https://h:8443/a/", "x", "https://h:8443/a/x"},
 		{"https://h/a/", "http://other/b", "http://other/b"},
 		{"https://h/a/", "//other.host/p", "https://other.host/p"},
+		{"https://u:p@h/a/?k=1#top", "//other.host/p", "https://other.host/p"},
+		{"https://h/a/?k=1&x+y=2&c%5B%5D=3", "x?%6b=9&x%20y=8&c[]=7", "https://h/a/x?%6b=9&x%20y=8&c[]=7"},
+		{"https://h/a/?%zz=1", "x?%zz=2", "https://h/a/x?%zz=2"},
 		{"https://h/a/?k=1&l=2", "x?k=9", "https://h/a/x?k=9&l=2"},
 		{"https://h/a/?k=1", "x", "https://h/a/x?k=1"},
 		{"https://h/a/", "x%2Fy", "https://h/a/x%2Fy"},
@@ -41,6 +44,12 @@ func TestBaseURL(t *testing.T) {
 	} {
 		if got := sentURL(t, row.url, []godwit.ClientOption{godwit.BaseURL(row.base)}); got != row.want {
 			t.Errorf("%s + %s = %s, want %s", row.base, row.url, got, row.want)
+		}
+	}
+	for _, noHost := range []string{"http:/users", "http:users", "http:", "https:///users"} {
+		got := sentURL(t, noHost, []godwit.ClientOption{godwit.BaseURL("https://u:p@h/dir/")})
+		if !strings.HasPrefix(got, "error: ") || !strings.Contains(got, "has no ") {
+			t.Errorf("%s takes the base's host: %s", noHost, got)
 		}
 	}
 	for _, bad := range []string{"h/dir", "/dir", "https://", "::"} {
@@ -96,6 +105,7 @@ func TestURLDefaults(t *testing.T) {
 	for _, row := range []struct{ url, want string }{
 		{"https://h/{tenant}/x", "https://h/acme/x?key=k&page=1"},
 		{"https://h/x?page=2", "https://h/x?page=2&key=k"},
+		{"https://h/x?%70age=2", "https://h/x?%70age=2&key=k"},
 	} {
 		if got := sentURL(t, row.url, c); got != row.want {
 			t.Errorf("%s: %s, want %s", row.url, got, row.want)
