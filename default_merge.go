@@ -164,7 +164,7 @@ func (r *Request) expand(raw string, value func(string) (string, bool)) string {
 		r.fail(opError(opBuild, err))
 		return raw
 	case missing != "":
-		r.fail(buildErrorf("URL %q: no value for {%s}; give one with godwit.PathParam", redactRaw(raw), missing))
+		r.fail(buildErrorf("URL %q: no value for %s; give one with godwit.PathParam, or write the brace as %%7B", redactRaw(raw), missing))
 		return raw
 	}
 	return out

@@ -73,10 +73,10 @@ func (b *builtins) hop(ctx context.Context, first, req *Request, resp *Response,
 		return nil, opError(engine.OpReceive, fmt.Errorf("redirect %d: Location: %w", int(resp.Status), err))
 	}
 	if limit := b.maxRedirects.For(req); n >= limit {
-		return nil, opError(engine.OpReceive, fmt.Errorf("%w: the limit is %d (see godwit.MaxRedirects); the next is to %s", ErrTooManyRedirects, limit, withoutUser(target)))
+		return nil, opError(engine.OpReceive, fmt.Errorf("%w: the limit is %d (see godwit.MaxRedirects); the next is to %s", ErrTooManyRedirects, limit, shownURL(target)))
 	}
 	if call.SendsLeft(req) == 0 {
-		return nil, opError(engine.OpReceive, fmt.Errorf("%w: %w: the limit is %d (see godwit.MaxSends); the next is to %s", ErrTooManyRedirects, ErrTooManySends, b.maxSends.For(req), withoutUser(target)))
+		return nil, opError(engine.OpReceive, fmt.Errorf("%w: %w: the limit is %d (see godwit.MaxSends); the next is to %s", ErrTooManyRedirects, ErrTooManySends, b.maxSends.For(req), shownURL(target)))
 	}
 	to, err := follow(req, resp.Status, target)
 	if err != nil {
@@ -116,7 +116,7 @@ func location(from *url.URL, resp *Response) (*url.URL, error) {
 		target.Fragment, target.RawFragment = from.Fragment, from.RawFragment
 	}
 	if target.Scheme != "http" && target.Scheme != "https" {
-		return nil, opError(engine.OpReceive, fmt.Errorf("redirect %d: Location %q is not http or https", int(resp.Status), withoutUser(target)))
+		return nil, opError(engine.OpReceive, fmt.Errorf("redirect %d: Location %q is not http or https", int(resp.Status), shownURL(target)))
 	}
 	return target, nil
 }
@@ -129,7 +129,7 @@ func follow(req *Request, status Status, target *url.URL) (*Request, error) {
 		dropContent(to)
 	}
 	if !to.IsReplayable() {
-		return nil, opError(engine.OpSend, fmt.Errorf("redirect %d to %s: %w; use a body that can be opened again, or FollowRedirects(false)", int(status), withoutUser(target), ErrNotReplayable))
+		return nil, opError(engine.OpSend, fmt.Errorf("redirect %d to %s: %w; use a body that can be opened again, or FollowRedirects(false)", int(status), shownURL(target), ErrNotReplayable))
 	}
 	if originOf(req.URL) != originOf(target) {
 		to.Header.Del("Host")

@@ -186,12 +186,7 @@ func envelope(call *Call, req *Request, err error) error {
 	if e, ok := errors.AsType[*Error](err); ok && e == err {
 		return err
 	}
-	out := &Error{Op: engine.OpBuild, Method: req.Method, URL: displayURL(req), Err: err}
-	if out.Method == "" {
-		out.Method = "GET"
-	} else if !header.IsToken(out.Method) {
-		out.Method = fmt.Sprintf("%q", out.Method)
-	}
+	out := &Error{Op: engine.OpBuild, Method: displayMethod(req.Method), URL: displayURL(req), Err: err}
 	if call != nil {
 		out.Attempt = call.Sends()
 	}
@@ -215,6 +210,17 @@ func guessOp(sends int, err error) Op {
 	return engine.OpBuild
 }
 
+// displayMethod returns a method for errors.
+func displayMethod(method string) string {
+	switch {
+	case method == "":
+		return "GET"
+	case !header.IsToken(method):
+		return fmt.Sprintf("%q", method)
+	}
+	return method
+}
+
 // displayURL returns the request's URL for errors, without user info.
 func displayURL(req *Request) string {
 	if req.URL == nil {
@@ -226,8 +232,10 @@ func displayURL(req *Request) string {
 // shownURL is a URL without user info, also where what looks like a path or an
 // opaque part may be a mistyped authority.
 func shownURL(u *url.URL) string {
-	text := withoutUser(u).String()
-	if u.Host == "" {
+	clean := *u
+	clean.User, clean.Host = nil, u.Host[strings.LastIndexByte(u.Host, '@')+1:]
+	text := clean.String()
+	if u.Host == "" || u.Opaque != "" {
 		return redactRaw(text)
 	}
 	return oneLine(text)

@@ -186,6 +186,9 @@ func checkURL(u *url.URL) error {
 }
 
 func checkHostPort(u *url.URL) error {
+	if strings.IndexByte(u.Host, '@') >= 0 {
+		return errors.New("user info in the host; give it in URL.User, or by godwit.UserInfo")
+	}
 	if strings.IndexByte(u.Host, ':') < 0 {
 		return checkHost(u.Host)
 	}
@@ -217,7 +220,7 @@ func (b *builtins) wireHeader(req *Request, body content.Content) (header.Header
 			if header.EqualFold(f.Name, "Host") {
 				hosts++
 				if f.Value == "" || !validHostField(f.Value) {
-					return h, buildErrorf("field Host: %q is no host", f.Value)
+					return h, buildErrorf("field Host: %q is no host", redactRaw(f.Value))
 				}
 			}
 		case 7:

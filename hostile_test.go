@@ -3,7 +3,9 @@ package godwit_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -69,6 +71,97 @@ func TestPasswordsStayOutOfErrors(t *testing.T) {
 				t.Errorf("%s: %v", raw, err)
 			}
 		}
+	}
+}
+
+// TestPasswordsInParts: a password stays out of errors wherever it is given.
+func TestPasswordsInParts(t *testing.T) {
+	whole := func(u url.URL) *godwit.Request {
+		r := godwit.NewRequest("GET", "")
+		r.URL = &u
+		return r
+	}
+	for name, req := range map[string]*godwit.Request{
+		"brace in a password":     godwit.NewRequest("GET", "http://ada:{s3cret}@host/"),
+		"open brace":              godwit.NewRequest("GET", "http://ada:{s3cret@host/{id}"),
+		"brace, slash in it":      godwit.NewRequest("GET", "http://ada:/{s3cret}@host/"),
+		"brace in the base":       godwit.NewRequest("GET", "x", godwit.BaseURL("http://ada:{s3cret}@host/")),
+		"a host with its user":    godwit.NewRequest("GET", "http://{h}/", godwit.PathParam("h", "ada:s3cret@host")),
+		"a base that climbs":      godwit.NewRequest("GET", "x", godwit.BaseURL("{b...}"), godwit.PathParam("b", "http://ada:s3cret@host/../x")),
+		"a base begins by slash":  godwit.NewRequest("GET", "x", godwit.BaseURL("{b...}"), godwit.PathParam("b", "//ada:s3cret@host/")),
+		"user with a colon":       godwit.NewRequest("GET", "http://ada%3As3cret:x@host/"),
+		"in the literal's host":   whole(url.URL{Scheme: "http", Host: "ada:s3cret@127.0.0.1:80"}),
+		"host and no port":        whole(url.URL{Scheme: "http", Host: "s3cret@host"}),
+		"in the literal's opaque": whole(url.URL{Scheme: "http", Host: "host", Opaque: "//ada:s3cret@host/"}),
+		"in the field Host":       godwit.NewRequest("GET", base, godwit.Header("Host", "ada:s3cret@host")),
+	} {
+		c, eng := client(t, answers(mock.Always(mock.OK(""))))
+		_, err := c.Do(t.Context(), req)
+		if err == nil || strings.Contains(err.Error(), "s3cret") || len(eng.Requests()) > 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, location := range []string{"ftp:ada:s3cret@h/", "mailto:ada:s3cret@h", "ftp://ada:s3cret@h/", "http:ada:s3cret@h/", "http:/ada:s3cret@h/x", "http://ada:s3cret@/x"} {
+		for _, opt := range []godwit.Option{godwit.MaxRedirects(1), godwit.MaxRedirects(0), godwit.MaxSends(1)} {
+			c, _ := client(t, answers(mock.Always(mock.Redirect(location))), opt)
+			if _, err := godwit.Get[string](t.Context(), c, base); err == nil || strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("Location %s: %v", location, err)
+			}
+		}
+	}
+}
+
+// TestUserInfoInTemplates: values are escaped as a name and a password are.
+func TestUserInfoInTemplates(t *testing.T) {
+	given := []godwit.Option{godwit.PathParam("user", "ada@home"), godwit.PathParam("pw", "s3/cr#t?!:")}
+	for _, url := range []string{"http://{user}:{pw}@host/", "x"} {
+		c, eng := client(t, answers(mock.OK("")), godwit.BaseURL("http://{user}:{pw}@host/"))
+		if _, err := godwit.Get[string](t.Context(), c, url, given...); err != nil {
+			t.Fatal(err)
+		}
+		req := eng.Requests()[0]
+		if want := "Basic YWRhQGhvbWU6czMvY3IjdD8hOg=="; req.Header.Get("Authorization") != want || req.URL.Host != "host" {
+			t.Errorf("%s: %s with %s", url, req.URL, req.Header)
+		}
+	}
+}
+
+// TestRequestsInLogs: a request that is printed shows its method and URL alone.
+func TestRequestsInLogs(t *testing.T) {
+	secrets := godwit.All(godwit.Header("X-Key", "s3cret"), godwit.Body("s3cret"), godwit.UserInfo("ada", "s3cret"))
+	var sent *godwit.Request
+	c, _ := client(t, answers(mock.OK("")), godwit.BaseURL("http://ada:s3cret@host/"), godwit.On(func(_ context.Context, e godwit.Sending) { sent = e.Request }))
+	resp, err := c.Do(t.Context(), godwit.NewRequest("PUT", "x?q=1", godwit.Header("X-Key", "s3cret")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		req  *godwit.Request
+		want string
+	}{
+		{godwit.NewRequest("POST", "http://ada:s3cret@host/x", secrets), "POST http://host/x"},
+		{godwit.NewRequest("", "http://ada:s3cret@host/{id}", secrets), "GET http://host/{id}"},
+		{godwit.NewRequest("GE T", "//ada:s3cret@host/\n"), `"GE T" host/` + "\uFFFD"},
+		{resp.Request(), "PUT http://host/x?q=1"},
+		{sent, "PUT http://host/x?q=1"},
+		{&godwit.Request{}, "GET"},
+	} {
+		var text, asJSON strings.Builder
+		slog.New(slog.NewTextHandler(&text, nil)).Info("m", "req", row.req)
+		slog.New(slog.NewJSONHandler(&asJSON, nil)).Info("m", "req", row.req)
+		shown := []string{fmt.Sprint(row.req), fmt.Sprintf("%+v", row.req), row.req.String(), fmt.Sprintf("%v", *row.req)}
+		for _, s := range shown {
+			if s != row.want {
+				t.Errorf("%s, want %s", s, row.want)
+			}
+		}
+		all := fmt.Sprintf("%#v %#v %v", row.req, *row.req, struct{ R *godwit.Request }{row.req}) + text.String() + asJSON.String()
+		if strings.Contains(all, "s3cret") || strings.Contains(all, "0x") {
+			t.Error(all)
+		}
+	}
+	if s := fmt.Sprintf("%v %+v", *resp, resp); strings.Contains(s, "s3cret") {
+		t.Error(s)
 	}
 }
 

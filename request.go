@@ -2,10 +2,13 @@ package godwit
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/url"
 	"os"
 	"reflect"
+	"strings"
 	"sync"
 
 	"github.com/godwit-go/godwit/attr"
@@ -47,7 +50,7 @@ type Request struct {
 	// decodes says that godwit itself added Accept-Encoding; a response is decoded
 	// only if it is still there as it was.
 	decodes bool
-	raw     string
+	raw     string // what URL will be made of, "" once it is
 	err     error
 	// target is what a typed call will make of the body.
 	target any
@@ -162,6 +165,18 @@ func (r *Request) Clone() *Request {
 
 // Err returns the error that NewRequest or an option met, if any.
 func (r *Request) Err() error { return r.err }
+
+// String returns the method and the URL, without user info. It is all that fmt and
+// log/slog show of a request.
+func (r Request) String() string {
+	return strings.TrimSuffix(displayMethod(r.Method)+" "+displayURL(&r), " ")
+}
+
+// GoString implements fmt.GoStringer.
+func (r Request) GoString() string { return fmt.Sprintf("godwit.Request(%q)", r.String()) }
+
+// LogValue implements slog.LogValuer.
+func (r Request) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
 // Content returns the body as what will be sent: nil if there is none, or if it
 // has not been rendered yet (before phase CallRender).

@@ -50,7 +50,7 @@ func (r *Request) parseURL() {
 			r.fail(opError(opBuild, err))
 			return
 		}
-		r.URL = u
+		r.URL, r.raw = u, ""
 	}
 	r.applyParts()
 }
@@ -106,7 +106,8 @@ type zone int8
 
 const (
 	inScheme zone = iota
-	inAuthority
+	inUser
+	inHost
 	inFirstSegment // of a relative reference
 	inPath
 	inQuery
@@ -136,14 +137,17 @@ func zoneAt(raw string, i int) zone {
 	switch {
 	case i < start:
 		return inScheme
-	case i <= end:
-		return inAuthority
+	case i > end:
+		return inPath
+	case strings.IndexByte(raw[i:end], '@') >= 0:
+		return inUser
 	}
-	return inPath
+	return inHost
 }
 
 // expandTemplate replaces {name} by the escaped value and {name...}, in the path,
-// by one whose slashes stay; it returns the first name without a value.
+// by one whose slashes stay; it returns the first {name} without a value, as it may
+// be shown.
 func expandTemplate(raw string, value func(string) (string, bool)) (out, missing string, err error) {
 	var b strings.Builder
 	for at := 0; ; {
@@ -153,35 +157,43 @@ func expandTemplate(raw string, value func(string) (string, bool)) (out, missing
 			return b.String(), "", nil
 		}
 		open := at + n
+		b.WriteString(raw[at:open])
 		end := strings.IndexByte(raw[open:], '}')
 		if end < 0 {
 			return "", "", fmt.Errorf("URL %q: no } after {", redactRaw(raw))
 		}
 		name, slashes := strings.CutSuffix(raw[open+1:open+end], "...")
 		v, ok := value(name)
+		at = open + end + 1
 		if !ok {
-			return "", name, nil
+			if strings.LastIndexByte(raw, '@') > open { // it may be a password
+				return "", "{…}", nil
+			}
+			return "", raw[open:at], nil
 		}
-		b.WriteString(raw[at:open])
 		escaped, err := escapeValue(name, v, zoneAt(raw, open), slashes)
 		if err != nil {
 			return "", "", err
 		}
 		b.WriteString(escaped)
-		at = open + end + 1
 	}
 }
 
 // escapeValue escapes a value so that it stays what the template makes it: a
-// part of the path, of the query, of a host name.
+// part of the path, of the query, of a host name, a user's name, a password.
 func escapeValue(name, v string, where zone, slashes bool) (string, error) {
 	switch where {
 	case inScheme:
 		return "", fmt.Errorf("path parameter %q stands in the scheme; give the whole URL instead", name)
-	case inAuthority:
+	case inUser:
+		return url.User(v).String(), nil
+	case inHost:
+		if v == "" {
+			return "", fmt.Errorf("path parameter %q: the value is empty, which is no part of a host name", name)
+		}
 		for i := range len(v) {
 			if c := v[i] | 0x20; !('a' <= c && c <= 'z' || '0' <= v[i] && v[i] <= '9' || v[i] == '-' || v[i] == '.') {
-				return "", fmt.Errorf("path parameter %q: value %q is no part of a host name", name, v)
+				return "", fmt.Errorf("path parameter %q: value %q is no part of a host name", name, redactRaw(v))
 			}
 		}
 		return v, nil
@@ -213,11 +225,11 @@ func checkSegments(name, v string, slashes bool) error {
 	}
 	for _, s := range segments {
 		if s == "." || s == ".." {
-			return fmt.Errorf("path parameter %q: value %q would climb the path", name, v)
+			return fmt.Errorf("path parameter %q: value %q would climb the path", name, redactRaw(v))
 		}
 	}
 	if segments[0] == "" {
-		return fmt.Errorf("path parameter %q: value %q is empty or begins with a slash", name, v)
+		return fmt.Errorf("path parameter %q: value %q is empty or begins with a slash", name, redactRaw(v))
 	}
 	return nil
 }
