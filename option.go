@@ -187,10 +187,14 @@ func BaseURL(base string) Option {
 	return onDefaults(func(r *Request) { r.more().parts.base = base })
 }
 
-// Path appends segments to the URL's path, each escaped, slashes included.
+// Path appends segments to the URL's path, each escaped, slashes included. An
+// empty one is refused, as are . and ..; a slash at the end belongs into the URL.
 func Path(segments ...string) Option {
-	for _, s := range segments {
-		if s == "." || s == ".." {
+	for i, s := range segments {
+		switch s {
+		case "":
+			return failing(fmt.Errorf("Path: segment %d of %q is empty", i, segments))
+		case ".", "..":
 			return failing(fmt.Errorf("Path: segment %q would climb the path", s))
 		}
 	}
@@ -201,61 +205,93 @@ func Path(segments ...string) Option {
 }
 
 // PathParam gives the value of {name} in the URL, escaped so that it stays one
-// segment; in {name...} slashes are kept. It is formatted as by [Param].
+// segment; in {name...} slashes are kept. It is formatted as by [Param]. A
+// {name} is filled once: what [Request.With] adds after that changes nothing.
 func PathParam(name string, value any) Option {
-	var v string
-	if pairs := appendParam(nil, name, value); len(pairs) == 1 {
-		v = pairs[0].value
-	} else {
-		return failing(fmt.Errorf("PathParam %q: %T is not one value", name, value))
+	pairs, err := appendParam(nil, name, value)
+	switch {
+	case err != nil:
+		return failing(fmt.Errorf("PathParam %q: %w", name, err))
+	case len(pairs) != 1:
+		return failing(fmt.Errorf("PathParam %q: %T gives %d values, not one", name, value, len(pairs)))
 	}
+	v := pairs[0].value
 	return onDefaults(func(r *Request) { p := &r.more().parts; p.values = append(slices.Clip(p.values), pair{name, v}) })
 }
 
 // Param appends a query parameter; nil values are left out, a slice gives one
-// parameter an element, an encoding.TextMarshaler (time.Time: RFC 3339) its text,
-// []byte counts as text, others are formatted as fmt.Sprint does. As a client's
-// option it is a default for requests without a parameter of that name.
+// parameter an element, an encoding.TextMarshaler (time.Time: RFC 3339), a
+// fmt.Stringer and an error their text; bytes count as text, numbers and bools are
+// formatted as fmt.Sprint does. What has no text is an error. As a client's option
+// it is a default for requests without a parameter of that name.
 func Param(name string, values ...any) Option {
 	var pairs []pair
 	for _, v := range values {
-		pairs = appendParam(pairs, name, v)
+		var err error
+		if pairs, err = appendParam(pairs, name, v); err != nil {
+			return failing(fmt.Errorf("Param %q: %w", name, err))
+		}
 	}
 	return onDefaults(func(r *Request) { p := &r.more().parts; p.params = append(slices.Clip(p.params), pairs...) })
 }
 
-func appendParam(pairs []pair, name string, value any) []pair {
+func appendParam(pairs []pair, name string, value any) ([]pair, error) {
 	switch v := value.(type) {
 	case nil:
-		return pairs
+		return pairs, nil
 	case string:
-		return append(pairs, pair{name, v})
+		return append(pairs, pair{name, v}), nil
 	case []byte:
-		return append(pairs, pair{name, string(v)})
-	case encoding.TextMarshaler:
-		if p := reflect.ValueOf(value); p.Kind() == reflect.Pointer && p.IsNil() {
-			return pairs
-		}
-		if text, err := v.MarshalText(); err == nil {
-			return append(pairs, pair{name, string(text)})
-		}
-	case fmt.Stringer, error:
-		return append(pairs, pair{name, fmt.Sprint(v)})
+		return append(pairs, pair{name, string(v)}), nil
 	}
 	v := reflect.ValueOf(value)
-	switch v.Kind() {
-	case reflect.Pointer, reflect.Interface:
-		if v.IsNil() {
-			return pairs
-		}
+	kind := v.Kind()
+	if kind == reflect.Pointer && v.IsNil() {
+		return pairs, nil
+	}
+	if text, ok, err := ownText(v); err != nil {
+		return nil, err
+	} else if ok {
+		return append(pairs, pair{name, text}), nil
+	}
+	switch kind {
+	case reflect.Pointer:
 		return appendParam(pairs, name, v.Elem().Interface())
 	case reflect.Slice, reflect.Array:
-		for i := range v.Len() {
-			pairs = appendParam(pairs, name, v.Index(i).Interface())
+		if kind == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8 {
+			return append(pairs, pair{name, string(v.Bytes())}), nil
 		}
-		return pairs
+		var err error
+		for i := range v.Len() {
+			if pairs, err = appendParam(pairs, name, v.Index(i).Interface()); err != nil {
+				return nil, err
+			}
+		}
+		return pairs, nil
+	case reflect.Struct, reflect.Map, reflect.Func, reflect.Chan, reflect.UnsafePointer:
+		return nil, fmt.Errorf("type %T has no text; give it a MarshalText or String method", value)
 	}
-	return append(pairs, pair{name, fmt.Sprint(value)})
+	return append(pairs, pair{name, fmt.Sprint(value)}), nil
+}
+
+// ownText returns the text that v gives by a method of its own, or by one of the
+// pointer to it.
+func ownText(v reflect.Value) (text string, ok bool, err error) {
+	switch m := v.Interface().(type) {
+	case encoding.TextMarshaler:
+		b, err := m.MarshalText()
+		return string(b), true, err
+	case error:
+		return m.Error(), true, nil
+	case fmt.Stringer:
+		return m.String(), true, nil
+	}
+	if v.Type().PkgPath() == "" { // it has no name, and so no methods
+		return "", false, nil
+	}
+	p := reflect.New(v.Type())
+	p.Elem().Set(v)
+	return ownText(p)
 }
 
 // Params appends the query parameters in v: url.Values, a map[string]string, or

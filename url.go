@@ -175,6 +175,9 @@ func expandTemplate(raw string, value func(string) (string, bool)) (out, missing
 		if err != nil {
 			return "", "", err
 		}
+		if slashes && strings.HasSuffix(escaped, "/") && strings.HasPrefix(raw[at:], ".") {
+			return "", "", fmt.Errorf("path parameter %q: value %q ends with a slash, where a dot follows", name, redactRaw(v))
+		}
 		b.WriteString(escaped)
 	}
 }
@@ -501,6 +504,8 @@ func checkHost(host string) error {
 	}
 	for i := 0; i < len(host); i++ {
 		switch c := host[i]; {
+		case c == '.' && (i == 0 || host[i-1] == '.'):
+			return fmt.Errorf("host %q has an empty label", host)
 		case c == '-', c == '.', c == '_', c == '~', '0' <= c && c <= '9', 'a' <= c|0x20 && c|0x20 <= 'z':
 		default:
 			return fmt.Errorf("host %q: character %q is not allowed", host, c)

@@ -1,6 +1,9 @@
 package godwit_test
 
 import (
+	"encoding/json"
+	"errors"
+	"math/big"
 	"net/url"
 	"reflect"
 	"strings"
@@ -85,6 +88,10 @@ func TestURLParts(t *testing.T) {
 		"param of a time":      {base + "/", []godwit.Option{godwit.Param("t", time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC), []byte("hi"))}, base + "/?t=2026-11-21T10%3A00%3A00Z&t=hi"},
 		"params of values":     {base + "/", []godwit.Option{godwit.Params(url.Values{"b": {"2"}, "a": {"1"}})}, base + "/?a=1&b=2"},
 		"params of a struct":   {base + "/", []godwit.Option{godwit.Params(q{Term: "x"})}, base + "/?term=x"},
+		"param of a Stringer":  {base + "/", []godwit.Option{godwit.Param("u", url.URL{Host: "h"}, &url.URL{Host: "i"}, errors.New("e"))}, base + "/?u=%2F%2Fh&u=%2F%2Fi&u=e"},
+		"param of nils":        {base + "/", []godwit.Option{godwit.Param("u", (*url.URL)(nil), (*url.Error)(nil), []*url.URL{nil}, []any{nil, 1}, (*time.Time)(nil))}, base + "/?u=1"},
+		"param of a value":     {base + "/", []godwit.Option{godwit.Param("n", *big.NewInt(5), []big.Int{*big.NewInt(6)})}, base + "/?n=5&n=6"},
+		"param of named bytes": {base + "/", []godwit.Option{godwit.Param("j", json.RawMessage("[1]"), [2]byte{1, 2})}, base + "/?j=%5B1%5D&j=1&j=2"},
 		"fragment":             {base + "/", []godwit.Option{godwit.Fragment("top")}, base + "/#top"},
 		"query kept":           {base + "/?a=%41&&b=c+d", nil, base + "/?a=%41&&b=c+d"},
 		"query escaped":        {base + "/?q=grün \"x\"", nil, base + "/?q=gr%C3%BCn%20%22x%22"},
@@ -116,6 +123,50 @@ func TestURLDefaults(t *testing.T) {
 	}
 	if got := sentURL(t, "https://h/{tenant}", c, godwit.PathParam("tenant", "own")); got != "https://h/own?key=k&page=1" {
 		t.Errorf("own path parameter: %s", got)
+	}
+}
+
+// TestValuesRefused: a value without a text, and one that would change the URL's
+// shape, is an error before any I/O, which names it.
+func TestValuesRefused(t *testing.T) {
+	late := time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, row := range []struct {
+		url  string
+		opt  godwit.Option
+		want string
+	}{
+		{base, godwit.Param("t", late), `Param "t": `},
+		{base + "/{t}", godwit.PathParam("t", late), `PathParam "t": `},
+		{base + "/{n}", godwit.PathParam("n", make(chan int)), "chan int"},
+		{base + "/{n}", godwit.PathParam("n", (*url.URL)(nil)), "*url.URL gives 0 values"},
+		{base + "/{n}", godwit.PathParam("n", []int{1, 2}), "[]int gives 2 values"},
+		{base, godwit.Param("n", func() {}), "func()"},
+		{base, godwit.Param("n", 1, []any{map[string]int{"a": 1}}), "map[string]int"},
+		{base, godwit.Param("n", &struct{ A int }{1}), "struct { A int }"},
+		{base, godwit.Path("users", "", "delete"), "segment 1"},
+		{base, godwit.Path("users", ""), "segment 1"},
+		{base, godwit.Path("..", "users"), "climb"},
+		{"http://{t}.example.com/", godwit.PathParam("t", ""), "empty"},
+		{"http://{t}.example.com/", godwit.PathParam("t", "."), "empty label"},
+		{"http://{t}.example.com/", godwit.PathParam("t", "a."), "empty label"},
+		{"http://{t}/", godwit.PathParam("t", ".."), "empty label"},
+		{"http://h:{t}/", godwit.PathParam("t", ""), "empty"},
+		{"http://.example.com/", godwit.Param("a", 1), "empty label"},
+		{base + "/{t...}..", godwit.PathParam("t", "b/"), "a dot follows"},
+		{base + "/{}", godwit.Param("a", 1), "no value for {}"},
+	} {
+		if got := sentURL(t, row.url, nil, row.opt); !strings.HasPrefix(got, "error: ") || !strings.Contains(got, "build: ") || !strings.Contains(got, row.want) {
+			t.Errorf("%s: %s, want an error with %s", row.url, got, row.want)
+		}
+	}
+	for _, row := range []struct{ url, value, want string }{
+		{"http://{t}/", "example.com.", "http://example.com./"},
+		{base + "/{t...}/z", "a/", base + "/a//z"},
+		{base + "/{t...}.json", "a/b", base + "/a/b.json"},
+	} {
+		if got := sentURL(t, row.url, nil, godwit.PathParam("t", row.value)); got != row.want {
+			t.Errorf("%s: %s, want %s", row.url, got, row.want)
+		}
 	}
 }
 
