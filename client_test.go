@@ -84,6 +84,18 @@ func TestStatusError(t *testing.T) {
 	}
 }
 
+// TestProblemText: what a server wrote stays on the error's line, and is short.
+func TestProblemText(t *testing.T) {
+	c, _ := client(t, answers(mock.Bytes(500, "application/problem+json", []byte(`{"title":"a\nlevel=INFO","detail":"`+strings.Repeat("ü", 50<<10)+`"}`))))
+	_, err := godwit.Get[string](t.Context(), c, base)
+	if err == nil || strings.ContainsAny(err.Error(), "\r\n") || len(err.Error()) > 600 || !strings.HasSuffix(err.Error(), "üü…") {
+		t.Errorf("%q", err)
+	}
+	if se, _ := errors.AsType[*godwit.StatusError](err); se == nil || se.Problem.Title != "a\nlevel=INFO" || len(se.Problem.Detail) != 100<<10 {
+		t.Error("the problem is not as it came")
+	}
+}
+
 func TestStatusByDoor(t *testing.T) {
 	ctx := t.Context()
 	c, _ := client(t, answers(mock.Always(mock.Text(500, "broken"))))

@@ -109,9 +109,9 @@ func (e *StatusError) Error() string {
 	case downgrades(e.Response):
 		s += ": a redirect from https to http is not followed (see godwit.AllowHTTPSDowngrade)"
 	case e.Problem != nil && e.Problem.Title != "":
-		s += ": " + e.Problem.Title
+		s += ": " + excerpt(e.Problem.Title)
 		if e.Problem.Detail != "" {
-			s += ": " + e.Problem.Detail
+			s += ": " + excerpt(e.Problem.Detail)
 		}
 	case len(e.Response.mem.data) > 0:
 		s += ": " + snippet(e.Response.mem.data)
@@ -166,13 +166,23 @@ func (e *UnknownCharsetError) Error() string {
 	return fmt.Sprintf("unknown charset %q", e.Label)
 }
 
+// excerptBytes is how much of a server's own text an error quotes.
+const excerptBytes = 200
+
 // snippet quotes the start of a body.
 func snippet(b []byte) string {
-	const limit = 200
-	if len(b) > limit {
-		return fmt.Sprintf("%q…", b[:limit])
+	if len(b) > excerptBytes {
+		return fmt.Sprintf("%q…", b[:excerptBytes])
 	}
 	return fmt.Sprintf("%q", b)
+}
+
+// excerpt returns the start of a server's text as a part of a line.
+func excerpt(s string) string {
+	if len(s) > excerptBytes {
+		s = strings.ToValidUTF8(s[:excerptBytes], "") + "…"
+	}
+	return oneLine(s)
 }
 
 func opError(op Op, err error) error { return &engine.OpError{Op: op, Err: err} }
