@@ -81,10 +81,13 @@ var errGoexit = errors.New("the function ended its goroutine (runtime.Goexit)")
 // zero value and the error holds what f returned, in the same order, each
 // wrapped in an *[ItemError]. When ctx ends, items not begun fail with its error.
 func Parallel[In, Out any](ctx context.Context, limit int, items []In, f func(ctx context.Context, item In) (Out, error)) ([]Out, error) {
+	out := make([]Out, len(items))
+	if ctx == nil {
+		return out, errors.New("Parallel: context is nil")
+	}
 	if limit <= 0 {
 		limit = 16
 	}
-	out := make([]Out, len(items))
 	errs := make([]error, len(items))
 	next := make(chan int)
 	var workers sync.WaitGroup

@@ -98,6 +98,10 @@ func TestParallelStops(t *testing.T) {
 		if !errors.Is(err, context.Canceled) || len(err.(interface{ Unwrap() []error }).Unwrap()) != 10 {
 			t.Errorf("got %v", err)
 		}
+		var none context.Context
+		if out, err := godwit.Parallel(none, 2, []int{1, 2}, func(context.Context, int) (int, error) { return 1, nil }); len(out) != 2 || err == nil {
+			t.Errorf("without a context: %v, %v", out, err)
+		}
 		if out, err := godwit.Parallel(t.Context(), 0, nil, func(context.Context, int) (int, error) { return 0, nil }); len(out) != 0 || err != nil {
 			t.Errorf("nothing to do: %v, %v", out, err)
 		}
