@@ -179,6 +179,9 @@ func TestCharsets(t *testing.T) {
 	if ce, ok := errors.AsType[*godwit.UnknownCharsetError](err); !ok || ce.Label != "klingon" {
 		t.Errorf("unknown charset: %v", err)
 	}
+	if c := godwit.New(godwit.WithEngineInstance(mock.New()), godwit.DefaultCharset("replacement", "")); c.Err() == nil {
+		t.Error("a charset that is never written passes New")
+	}
 	if c := godwit.New(godwit.WithEngineInstance(mock.New()), godwit.DefaultCharset("klingon", "")); c.Err() == nil {
 		t.Error("unknown default charset is accepted")
 	}
@@ -194,6 +197,7 @@ func TestSendCharset(t *testing.T) {
 	}{
 		"default":        {"ü", nil, "text/plain; charset=utf-8", "ü", ""},
 		"utf-8 alone":    {"ü", []godwit.Option{godwit.AcceptCharset("utf-8")}, "text/plain; charset=utf-8", "ü", ""},
+		"with spaces":    {"ü", []godwit.Option{godwit.DefaultCharset(" iso-8859-1\t", " utf-8 ")}, "text/plain; charset=iso-8859-1", "\xfc", ""},
 		"latin-1":        {"ü", []godwit.Option{godwit.DefaultCharset("iso-8859-1", "")}, "text/plain; charset=iso-8859-1", "\xfc", ""},
 		"by the type":    {"ü", []godwit.Option{godwit.ContentType("text/csv; charset=latin1")}, "text/csv; charset=latin1", "\xfc", ""},
 		"type without":   {"ü", []godwit.Option{godwit.ContentType("text/csv")}, "text/csv; charset=utf-8", "ü", ""},

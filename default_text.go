@@ -38,14 +38,18 @@ var (
 // both. Names are the labels of the WHATWG Encoding Standard; "" leaves the
 // default.
 func DefaultCharset(send, receive string) Option {
-	for _, label := range []string{send, receive} {
-		if label != "" {
-			if _, err := charsetOf(label); err != nil {
-				return failing(fmt.Errorf("DefaultCharset: %w", err))
-			}
+	send, receive = strings.TrimSpace(send), cmp.Or(strings.TrimSpace(receive), "utf-8")
+	_, err := charsetOf(receive)
+	if err == nil && send != "" {
+		var enc encoding.Encoding
+		if enc, err = charsetOf(send); err == nil {
+			_, err = charset.Encode(enc, send, nil)
 		}
 	}
-	return defaultCharset.Set(charsets{send, cmp.Or(receive, "utf-8")})
+	if err != nil {
+		return failing(fmt.Errorf("DefaultCharset: %w", err))
+	}
+	return defaultCharset.Set(charsets{send, receive})
 }
 
 // AcceptCharset names charsets that the response may be in, each alone or with a
