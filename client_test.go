@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -167,6 +169,36 @@ func TestBodiesIn(t *testing.T) {
 	check("time", at, time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC), err)
 	a, err := godwit.Get[any](ctx, text("any"), base)
 	check("any", a, "any", err)
+	if p, err := godwit.Get[*int](ctx, text("42"), base); err != nil || *p != 42 {
+		t.Errorf("*int: %v, %v", p, err)
+	}
+	if p, err := godwit.Get[*big.Int](ctx, text("42"), base); err != nil || p.Int64() != 42 {
+		t.Errorf("*big.Int: %v, %v", p, err)
+	}
+	if p, err := godwit.Get[*netip.Addr](ctx, text("::1"), base); err != nil || !p.IsLoopback() {
+		t.Errorf("*netip.Addr: %v, %v", p, err)
+	}
+	if p, err := godwit.Get[*int](ctx, text("x"), base); err == nil || p != nil {
+		t.Errorf("*int of x: %v, %v", p, err)
+	}
+	if p, err := godwit.Get[**godwit.Response](ctx, text("x"), base); err == nil {
+		t.Errorf("**Response: %v, %v", p, err)
+	}
+	untyped := func() *godwit.Client {
+		c, _ := client(t, answers(mock.Bytes(200, "", []byte("7"))))
+		return c
+	}
+	m, err = godwit.Get[count](ctx, untyped(), base)
+	check("named int, untyped", m, count(7), err)
+	n, err = godwit.Get[id](ctx, untyped(), base)
+	check("named string, untyped", n, id("7"), err)
+	for name, err := range map[string]error{
+		"any": second(godwit.Get[any](ctx, untyped(), base)), "time": second(godwit.Get[*time.Time](ctx, untyped(), base)), "struct": second(godwit.Get[*user](ctx, untyped(), base)),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "AnyContentType") {
+			t.Errorf("%s, untyped: %v", name, err)
+		}
+	}
 	if _, err := godwit.Get[uint8](ctx, text("256"), base); err == nil {
 		t.Error("256 fits no uint8")
 	}
@@ -174,6 +206,8 @@ func TestBodiesIn(t *testing.T) {
 		t.Error("an empty body is no int")
 	}
 }
+
+func second[T any](_ T, err error) error { return err }
 
 func TestDecodeErrors(t *testing.T) {
 	ctx := t.Context()

@@ -38,7 +38,8 @@ func AnyContentType(on ...bool) Option { return anyContentType.Set(switchedOn(on
 
 // As reads the body of a response as a T. On a buffered response it can be
 // used any number of times; on a streamed one it reads and closes the body, up
-// to MaxBody, once.
+// to MaxBody, once; for [None] it closes it unread, for [Status] and *[Response] it
+// leaves it as it is.
 //
 // T can be string (decoded by charset), []byte, json.RawMessage, io.Reader or
 // io.ReadCloser (over the buffered body), a number, bool, [Status], *[Response],
@@ -93,6 +94,11 @@ func decode(ctx context.Context, resp *Response, target any) error {
 		return nil
 	case *Status:
 		*t = resp.Status
+		return nil
+	case *None:
+		if !resp.isSaved && resp.Upgraded() == nil {
+			resp.Discard()
+		}
 		return nil
 	}
 	if err := saveForDecode(resp); err != nil {
@@ -188,8 +194,6 @@ func (b *builtins) parse(ctx context.Context, d *Decoding, next DecodeHandler) (
 // parse makes the values that need no codec.
 func parse(resp *Response, data []byte, target any) (bool, error) {
 	switch t := target.(type) {
-	case *None:
-		return true, nil
 	case *[]byte:
 		*t = data
 		return true, nil
@@ -279,9 +283,11 @@ func (b *builtins) decodeByCodec(ctx context.Context, d *Decoding, next DecodeHa
 }
 
 // decodeText makes values of text/plain: of types that read text themselves, of
-// named strings and numbers, and an any is the text.
+// strings and numbers of any name, of pointers to all of these, and an any is the
+// text. What has no Content-Type is text for strings and numbers alone.
 func decodeText(d *Decoding) (bool, error) {
-	if mt, ok := d.Response.ContentType(); !ok || mt.Essence() != "text/plain" {
+	untyped := d.Response.Header.Get("Content-Type") == ""
+	if mt, ok := d.Response.ContentType(); !untyped && (!ok || mt.Essence() != "text/plain") {
 		return false, nil
 	}
 	s, err := textOf(d.Response, d.Data)
@@ -289,15 +295,25 @@ func decodeText(d *Decoding) (bool, error) {
 		return true, err
 	}
 	if u, ok := d.Target.(encoding.TextUnmarshaler); ok {
+		if untyped {
+			return false, nil
+		}
 		return true, u.UnmarshalText([]byte(s))
 	}
 	v := reflect.ValueOf(d.Target).Elem()
 	switch v.Kind() {
+	case reflect.Pointer:
+		p := reflect.New(v.Type().Elem())
+		ok, err := decodeText(&Decoding{d.Response, p.Interface(), d.Data})
+		if ok && err == nil {
+			v.Set(p)
+		}
+		return ok, err
 	case reflect.String:
 		v.SetString(s)
 		return true, nil
 	case reflect.Interface:
-		if v.NumMethod() == 0 {
+		if v.NumMethod() == 0 && !untyped {
 			v.Set(reflect.ValueOf(s))
 			return true, nil
 		}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/engine"
@@ -285,4 +286,52 @@ func TestProgress(t *testing.T) {
 		t.Errorf("decoded: %v, %v", down, err)
 	}
 	var _ context.Context = ctx
+}
+
+// TestAsNone: of no interest is a body however long, broken or gone.
+func TestAsNone(t *testing.T) {
+	endless := mock.Stream(func(ctx context.Context, w io.Writer) error {
+		for ctx.Err() == nil {
+			if _, err := w.Write(make([]byte, 1<<10)); err != nil {
+				return err
+			}
+		}
+		return ctx.Err()
+	})
+	for name, row := range map[string]struct {
+		answer mock.Handler
+		closed bool
+	}{
+		"endless": {endless, false}, "broken": {mock.OK("0123456789").WithReset(4), false}, "stalled": {mock.OK("0123456789").WithStall(2), false}, "closed": {mock.OK("x"), true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			eng := mock.New(row.answer)
+			defer eng.Close()
+			c := godwit.New(godwit.WithEngineInstance(eng))
+			defer c.Close()
+			resp, err := c.Open(t.Context(), godwit.NewRequest("GET", base))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if row.closed {
+				resp.Close()
+			}
+			if _, err := godwit.As[godwit.None](t.Context(), resp); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			<-resp.Call().Done()
+			eng.AssertBodiesClosed(t)
+		})
+	}
+	c, _ := client(t, answers(mock.OK("7")))
+	resp, err := c.Do(t.Context(), godwit.NewRequest("GET", base))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := godwit.As[godwit.None](t.Context(), resp); err != nil {
+		t.Error(err)
+	}
+	if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "7" {
+		t.Errorf("after None: %q, %v", b, err)
+	}
 }
