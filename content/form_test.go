@@ -142,6 +142,27 @@ func TestFormOf(t *testing.T) {
 	}
 }
 
+type inside struct{ ID int }
+
+// TestEncodeValuesHidden: the fields of an embedded struct are sent though its own
+// name is not exported, through a pointer too.
+func TestEncodeValuesHidden(t *testing.T) {
+	type deep struct{ *inside }
+	for name, row := range map[string]struct {
+		v    any
+		want string
+	}{
+		"value":          {struct{ inside }{inside{7}}, "ID=7"},
+		"pointer":        {struct{ *inside }{&inside{7}}, "ID=7"},
+		"pointer, twice": {struct{ *deep }{&deep{&inside{7}}}, "ID=7"},
+		"nil":            {struct{ *inside }{}, ""},
+	} {
+		if values, err := content.EncodeValues(row.v); err != nil || values.Encode() != row.want {
+			t.Errorf("%s: %v, %v", name, values, err)
+		}
+	}
+}
+
 func TestEncodeValuesKinds(t *testing.T) {
 	type loop struct {
 		*Base

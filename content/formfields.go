@@ -220,9 +220,7 @@ func embedded(sf reflect.StructField) (reflect.Type, bool) {
 	}
 	t := sf.Type
 	if t.Kind() == reflect.Pointer {
-		if t = t.Elem(); !sf.IsExported() {
-			return nil, false // reflect cannot read through it
-		}
+		t = t.Elem()
 	}
 	return t, t.Kind() == reflect.Struct
 }
