@@ -14,7 +14,8 @@ import (
 // File returns the file at path as a body, with the Content-Type of its
 // extension ([TypeByExtension]) or else application/octet-stream. It is opened
 // for each attempt and its size taken then: Open returns an *os.File, which an
-// engine sends without copying. If there is no such file Open says so. Replayable.
+// engine sends without copying. Replayable. If there is no such file, or it is no
+// regular one, Open says so; open a pipe or a device yourself, for [OSFile].
 func File(path string) Content {
 	return file{
 		name: path,
@@ -81,31 +82,25 @@ func (c file) Open(ctx context.Context) (io.ReadCloser, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
+	if err := c.check(); err != nil { // first: to open a named pipe may block
+		return nil, err
+	}
 	f, err := c.open()
 	if err != nil {
 		return nil, fmt.Errorf("content: %w", err)
-	}
-	info, err := f.Stat()
-	if err == nil {
-		err = c.refuse(info)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
 func (c file) check() error {
 	info, err := c.stat()
-	if err != nil {
+	switch {
+	case err != nil:
 		return fmt.Errorf("content: %w", err)
-	}
-	return c.refuse(info)
-}
-
-func (c file) refuse(info fs.FileInfo) error {
-	if info.IsDir() {
+	case info.IsDir():
 		return fmt.Errorf("content: %q is a directory, not a file", c.name)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("content: %q is no regular file (%s); open it and send the *os.File, or a reader", c.name, info.Mode())
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -58,6 +59,7 @@ func TestFileErrors(t *testing.T) {
 			func(int64, int64) {}), fs.ErrNotExist},
 		{"once, missing", content.Once(content.File(missing)), nil},
 		{"directory", content.File(dir), nil},
+		{"device", content.File(os.DevNull), nil},
 		{"file as directory", content.FileIn(path, "x"), nil},
 		{"out by dots", content.FileIn(dir, rel), nil},
 		{"out by an absolute path", content.FileIn(dir, filepath.Join(outside, "secret")), nil},
@@ -78,6 +80,26 @@ func TestFileErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is no regular file is not even opened: that blocks, if it is a named pipe.
+func TestFilePipe(t *testing.T) {
+	_, err := content.FS(pipes{t}, "pipe").Open(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "pipe") || !strings.Contains(err.Error(), "*os.File") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// pipes is a file system of named pipes.
+type pipes struct{ t *testing.T }
+
+func (p pipes) Open(string) (fs.File, error) {
+	p.t.Error("opened")
+	return nil, fs.ErrPermission
+}
+
+func (pipes) Stat(name string) (fs.FileInfo, error) {
+	return fstest.MapFS{name: {Mode: fs.ModeNamedPipe}}.Stat(name)
 }
 
 func TestFileInSymlink(t *testing.T) {
