@@ -176,6 +176,37 @@ func TestMultipartPartDoesNotOpen(t *testing.T) {
 	}
 }
 
+// An io.EOF where no part ends is not the end of the body.
+func TestMultipartEOF(t *testing.T) {
+	for name, open := range map[string]func(context.Context) (io.ReadCloser, error){
+		"of Open":  func(context.Context) (io.ReadCloser, error) { return nil, io.EOF },
+		"of Close": func(context.Context) (io.ReadCloser, error) { return closesWith{strings.NewReader("x"), io.EOF}, nil },
+	} {
+		for way, hide := range map[string]func(io.ReadCloser) io.Reader{
+			"WriteTo": func(r io.ReadCloser) io.Reader { return r },
+			"Read":    func(r io.ReadCloser) io.Reader { return struct{ io.Reader }{r} },
+		} {
+			r, err := content.Multipart(content.DataPart("a", "", content.Opener(open, "", -1)), content.Field("b", "2")).Open(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if _, err := io.Copy(io.Discard, hide(r)); err != io.ErrUnexpectedEOF {
+					t.Errorf("%s, %s: %v", name, way, err)
+				}
+			}
+			r.Close()
+		}
+	}
+}
+
+type closesWith struct {
+	io.Reader
+	err error
+}
+
+func (c closesWith) Close() error { return c.err }
+
 // A writer that fails at any byte gets the right count and its own error.
 func TestMultipartToFailingWriter(t *testing.T) {
 	c := content.Multipart(content.Field("a", "1"), content.Field("b", "2"))

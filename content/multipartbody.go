@@ -42,7 +42,8 @@ func (b *multipartBody) Read(p []byte) (int, error) {
 		n, err := part.Read(p)
 		if err == io.EOF {
 			err = b.closePart(false)
-		} else if err != nil {
+		}
+		if err != nil {
 			b.done = err
 		}
 		if n > 0 || err != nil || len(p) == 0 {
@@ -71,7 +72,7 @@ func (b *multipartBody) WriteTo(w io.Writer) (sum int64, err error) {
 		}
 		n, err := io.Copy(w, part)
 		sum += n
-		if err == nil {
+		if err = early(err); err == nil {
 			err = b.closePart(false)
 		}
 		if err != nil {
@@ -105,8 +106,8 @@ func (b *multipartBody) openPart() error {
 	next := b.rest[0]
 	r, err := next.body.Open(b.ctx)
 	if err != nil {
-		b.done = err
-		return err
+		b.done = early(err)
+		return b.done
 	}
 	b.mu.Lock()
 	closed := b.closed
@@ -133,5 +134,14 @@ func (b *multipartBody) closePart(last bool) error {
 	if part == nil {
 		return nil
 	}
-	return part.Close()
+	return early(part.Close())
+}
+
+// early makes io.EOF where no part ends an error: it would look like the end of
+// the whole body.
+func early(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }

@@ -11,8 +11,8 @@ import (
 
 // Writer returns a body that write produces; length is -1 if it is not known.
 // write is called once for each attempt, so it must start from the beginning
-// again; wrap the Content in [Once] if it cannot. Its error, or a panic in it
-// turned into an error, ends the request.
+// again; wrap the Content in [Once] if it cannot. Its error, io.EOF too, or a
+// panic in it turned into an error, ends the request.
 //
 // Where the engine allows it write runs in the sending goroutine and w is the
 // connection's own writer. Otherwise it runs in a goroutine of its own, which
@@ -123,14 +123,18 @@ func (b *writerBody) WriteTo(w io.Writer) (int64, error) {
 	return cw.n, err
 }
 
-// run calls write and turns a panic into an error.
+// run calls write and turns a panic into an error. io.EOF, which the engine would
+// take for the end of the body, becomes another one.
 func (b *writerBody) run(w io.Writer) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("content: the writer function panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return b.write(b.ctx, w)
+	if err = b.write(b.ctx, w); err == io.EOF {
+		err = fmt.Errorf("content: the writer function returned io.EOF: %w", io.ErrUnexpectedEOF)
+	}
+	return err
 }
 
 // Close stops write and, if it runs behind the pipe, waits for its return.

@@ -2,6 +2,7 @@ package content_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,8 @@ func TestWriterFailures(t *testing.T) {
 	}{
 		{"error", func(context.Context, io.Writer) error { return errBroken }, "broken"},
 		{"error after bytes", func(_ context.Context, w io.Writer) error { return errors.Join(write(w, "abc"), errBroken) }, "broken"},
+		{"EOF", func(context.Context, io.Writer) error { return io.EOF }, "returned io.EOF"},
+		{"EOF after bytes", func(_ context.Context, w io.Writer) error { return cmp.Or(write(w, "abc"), io.EOF) }, "returned io.EOF"},
 		{"panic", func(context.Context, io.Writer) error { panic("oh") }, "panicked: oh"},
 		{"panic after bytes", func(_ context.Context, w io.Writer) error { panic(fmt.Sprint(write(w, "abc"))) }, "panicked: <nil>"},
 	}
