@@ -4,16 +4,21 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine/mock"
+	"github.com/godwit-go/godwit/header"
 )
 
 func TestBodiesOut(t *testing.T) {
@@ -145,5 +150,149 @@ func TestMultipartRoundTrip(t *testing.T) {
 	}
 	if s := strings.Join(got, ";"); s != "user==ada;pic=a b.png=\x01\x02" {
 		t.Errorf("parts %q", s)
+	}
+}
+
+// TestUnsendable: what a content knows to be wrong with itself fails the call
+// before the engine is asked.
+func TestUnsendable(t *testing.T) {
+	used := content.Once(content.Text("x"))
+	if _, err := used.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	reader := godwit.NewRequest("POST", base, godwit.Body(io.MultiReader(strings.NewReader("once"))))
+	badPart := content.Multipart(content.Part{Name: "a", Header: header.New("X-A", "b\r\nX: y")})
+	missing := content.File(filepath.Join(t.TempDir(), "none"))
+	c, eng := client(t, answers(mock.OK("")))
+	if _, err := c.Do(t.Context(), reader); err != nil {
+		t.Fatal(err)
+	}
+	eng.Reset()
+	for name, row := range map[string]struct {
+		body any
+		want string
+	}{
+		"field of a part":    {badPart, `"X-A"`},
+		"in a wrapper":       {content.Progress(content.WithType(badPart, "multipart/mixed"), nil), `"X-A"`},
+		"with trailers":      {content.WithTrailers(missing, []string{"A"}, nil), "none"},
+		"part of a part":     {content.Multipart(content.DataPart("a", "", content.Multipart(content.Field("b", ""), content.Part{}))), "part 1: content: multipart/form-data: part 2 has no name"},
+		"name of a part":     {content.Multipart(content.Field("a\x00", "b")), `"form-data; name=\"a\x00\""`},
+		"missing file":       {missing, "none"},
+		"missing in a part":  {content.Multipart(content.Field("a", "b"), content.DataPart("c", "", missing)), "part 2"},
+		"directory":          {content.File(t.TempDir()), "is a directory"},
+		"device":             {content.File(os.DevNull), "is no regular file"},
+		"no function":        {content.Writer(nil, "", -1), "no function"},
+		"no reader":          {content.Reader(nil, "", -1), "no reader"},
+		"no file":            {content.OSFile(nil), "no file"},
+		"sent already":       {used, "sent already"},
+		"reader of a part":   {content.Multipart(content.DataPart("a", "", used)), "sent already"},
+		"reader, once again": {reader.Body, "sent already"},
+	} {
+		_, err := c.Do(t.Context(), godwit.NewRequest("POST", base, godwit.Body(row.body), godwit.Header("Expect", "100-continue")))
+		e, ok := errors.AsType[*godwit.Error](err)
+		if !ok || e.Op != "build" || e.Attempt != 0 || !strings.Contains(err.Error(), "build: ") || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := len(eng.Requests()); n != 0 {
+		t.Errorf("%d requests reached the engine", n)
+	}
+}
+
+// TestURLBodyWithin: a source is fetched before the request takes a connection,
+// whatever it is wrapped in, so that one connection is enough.
+func TestURLBodyWithin(t *testing.T) {
+	onEngines(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/src.csv":
+			io.WriteString(w, "a,b")
+		case "/sent":
+			body, _ := io.ReadAll(r.Body)
+			fmt.Fprintf(w, "%d %s %s", r.ContentLength, r.Header.Get("Content-Type"), body)
+		default:
+			http.Redirect(w, r, "/sent", http.StatusTemporaryRedirect)
+		}
+	}, func(t *testing.T, c *godwit.Client, url string) {
+		source := func() content.Content { return godwit.URL(c, url+"/src.csv") }
+		form, err := content.MultipartOf("mixed", "b", content.DataPart("", "", source()), content.DataPart("", "", content.WithType(source(), "x/y")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		const parts = "--b\r\nContent-Type: text/csv\r\n\r\na,b\r\n--b\r\nContent-Type: x/y\r\n\r\na,b\r\n--b--\r\n"
+		trailers := content.WithTrailers(source(), []string{"X-T"}, func() header.Header { return header.New("X-T", "1") })
+		for name, row := range map[string]struct {
+			path string
+			body content.Content
+			want string
+		}{
+			"plain":     {"/", source(), "3 text/csv a,b"},
+			"typed":     {"/", content.WithType(source(), "x/y"), "3 x/y a,b"},
+			"once":      {"/sent", content.Once(source()), "3 text/csv a,b"},
+			"watched":   {"/", content.Progress(source(), func(int64, int64) {}), "3 text/csv a,b"},
+			"trailers":  {"/", content.WithType(trailers, "x/y"), "-1 x/y a,b"},
+			"multipart": {"/", form, fmt.Sprintf("%d multipart/mixed; boundary=b %s", len(parts), parts)},
+		} {
+			got, err := godwit.Post[string](t.Context(), c, url+row.path, row.body)
+			if err != nil || got != row.want {
+				t.Errorf("%s: %q, %v", name, got, err)
+			}
+		}
+	}, godwit.EngineConfig(oneConnection), godwit.Timeout(5*time.Second))
+}
+
+// TestURLBodiesStream: parts that are too large to be kept are all open when the
+// body is sent, and closed after it.
+func TestURLBodiesStream(t *testing.T) {
+	big := strings.Repeat("0123456789abcdef", 128<<10)
+	var open atomic.Int32
+	onEngines(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "GET" {
+			open.Add(1)
+			io.WriteString(w, big)
+			return
+		}
+		before, n := open.Swap(0), 0
+		if form, err := r.MultipartReader(); err == nil {
+			for part, err := form.NextPart(); err == nil; part, err = form.NextPart() {
+				if b, err := io.ReadAll(part); err == nil && string(b) == big {
+					n++
+				}
+			}
+		}
+		fmt.Fprintf(w, "%d open, %d whole", before, n)
+	}, func(t *testing.T, c *godwit.Client, url string) {
+		part := content.DataPart("a", "", godwit.URL(c, url))
+		got, err := godwit.Post[string](t.Context(), c, url, content.Multipart(part, part, part))
+		if err != nil || got != "3 open, 3 whole" {
+			t.Errorf("%s, %v", got, err)
+		}
+	}, godwit.Timeout(20*time.Second))
+}
+
+// TestURLBodyBounded: a source that a body of unknown kind opens, when the request
+// has its connection, does not wait for another one for ever.
+func TestURLBodyBounded(t *testing.T) {
+	pool := make(chan time.Duration, 1)
+	c, _ := client(t, answers(mock.Always(mock.Func(func(_ context.Context, r *mock.Request) (*mock.Response, error) {
+		if r.Method == "GET" {
+			pool <- r.Request.Timeouts.Pool
+		}
+		return mock.Text(200, string(r.Body())), nil
+	}))))
+	source := godwit.URL(c, base)
+	for name, row := range map[string]struct {
+		body content.Content
+		want time.Duration
+	}{
+		"alone":     {source, 0},
+		"wrapped":   {content.WithType(source, "x/y"), 0},
+		"by itself": {content.Opener(source.Open, "", -1), 30 * time.Second},
+		"bounded":   {content.Opener(godwit.URL(c, base, godwit.PoolTimeout(time.Second)).Open, "", -1), time.Second},
+	} {
+		if _, err := godwit.Post[string](t.Context(), c, base, row.body); err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if got := <-pool; got != row.want {
+			t.Errorf("%s: it waits %v", name, got)
+		}
 	}
 }

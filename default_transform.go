@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/url"
 	"os"
 	"reflect"
 
 	"github.com/godwit-go/godwit/content"
-	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/header"
 )
 
@@ -22,8 +22,9 @@ func (b *builtins) transform(next Handler) Handler {
 		if err != nil {
 			return nil, err
 		}
-		if source, ok := c.(*urlContent); ok {
-			return b.sendFetched(ctx, req, source, next)
+		switch c.(type) {
+		case *urlContent, preparer:
+			return b.sendPrepared(ctx, req, c, next)
 		}
 		if err := b.setContent(req, c); err != nil {
 			return nil, err
@@ -32,17 +33,20 @@ func (b *builtins) transform(next Handler) Handler {
 	}
 }
 
-// sendFetched is transform for what has to be fetched first.
-func (b *builtins) sendFetched(ctx context.Context, req *Request, source *urlContent, next Handler) (*Response, error) {
-	c, stream, err := source.fetch(ctx)
+// sendPrepared is transform for what may have to be fetched first, or may be known
+// to be unsendable.
+func (b *builtins) sendPrepared(ctx context.Context, req *Request, c content.Content, next Handler) (*Response, error) {
+	s := sources{ctx: ctx}
+	defer s.leave()
+	c, err := s.prepare(c)
 	if err != nil {
+		if _, fetched := errors.AsType[*Error](err); !fetched {
+			err = opError(opBuild, err)
+		}
 		return nil, err
 	}
-	if stream != nil {
-		defer stream.leave()
-		if !engine.Limited(b.pool.For(req)) && CallFrom(ctx).client.Supports(engine.PoolTimeout) {
-			req.With(PoolTimeout(sourcePatience))
-		}
+	if len(s.streams) > 0 {
+		CallFrom(ctx).client.boundPool(req)
 	}
 	if err := b.setContent(req, c); err != nil {
 		return nil, err

@@ -14,8 +14,8 @@ import (
 // File returns the file at path as a body, with the Content-Type of its
 // extension ([TypeByExtension]) or else application/octet-stream. It is opened
 // for each attempt and its size taken then: Open returns an *os.File, which an
-// engine sends without copying. Replayable. If there is no such file, or it is no
-// regular one, Open says so; open a pipe or a device yourself, for [OSFile].
+// engine sends without copying. Replayable. What is missing, or no regular file,
+// fails before anything is sent; open a pipe or a device yourself, for [OSFile].
 func File(path string) Content {
 	return file{
 		name: path,
@@ -92,6 +92,8 @@ func (c file) Open(ctx context.Context) (io.ReadCloser, error) {
 	return f, nil
 }
 
+func (c file) Prepare(func(Content) (Content, error)) (Content, error) { return c, c.check() }
+
 func (c file) check() error {
 	info, err := c.stat()
 	switch {
@@ -114,9 +116,7 @@ func (c file) check() error {
 // [File] is faster: its body goes out by sendfile.
 func OSFile(f *os.File) Content {
 	if f == nil {
-		return Opener(func(context.Context) (io.ReadCloser, error) {
-			return nil, errors.New("content: OSFile was given no file")
-		}, "", -1)
+		return unsendable{errors.New("content: OSFile was given no file")}
 	}
 	contentType := typeOfFile(f.Name())
 	info, err := f.Stat()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/godwit-go/godwit/header"
@@ -43,13 +44,17 @@ func DataPart(name, filename string, body Content) Part {
 // Multipart returns parts as multipart/form-data (RFC 7578) with a random
 // boundary. Parts are streamed one after the other. The length is known if those
 // of all parts are, and the body is Replayable if all parts are. Every part
-// needs a Name; a part that cannot be sent is an error of Open.
+// needs a Name. A part that cannot be sent, a missing file for example, fails the
+// body before anything is sent.
 func Multipart(parts ...Part) Content {
-	m := newMultipart("form-data", randomBoundary(), parts)
 	for i, p := range parts {
-		if p.Name == "" && !p.Header.Has("Content-Disposition") && m.err == nil {
-			m.err = fmt.Errorf("content: multipart/form-data: part %d has no name", i+1)
+		if p.Name == "" && !p.Header.Has("Content-Disposition") {
+			return unsendable{fmt.Errorf("content: multipart/form-data: part %d has no name", i+1)}
 		}
+	}
+	m, err := newMultipart("form-data", randomBoundary(), parts)
+	if err != nil {
+		return unsendable{err}
 	}
 	return m
 }
@@ -68,9 +73,9 @@ func MultipartOf(subtype, boundary string, parts ...Part) (Content, error) {
 	if err := checkBoundary(boundary); err != nil {
 		return nil, err
 	}
-	m := newMultipart(subtype, boundary, parts)
-	if m.err != nil {
-		return nil, m.err
+	m, err := newMultipart(subtype, boundary, parts)
+	if err != nil {
+		return nil, err
 	}
 	return m, nil
 }
@@ -105,7 +110,6 @@ type multipart struct {
 	contentType string
 	parts       []multipartPart
 	tail        string
-	err         error // why it cannot be sent
 }
 
 type multipartPart struct {
@@ -113,7 +117,7 @@ type multipartPart struct {
 	body Content
 }
 
-func newMultipart(subtype, boundary string, parts []Part) *multipart {
+func newMultipart(subtype, boundary string, parts []Part) (*multipart, error) {
 	m := &multipart{
 		contentType: "multipart/" + subtype + "; boundary=" + boundary,
 		tail:        "--" + boundary + "--\r\n",
@@ -129,8 +133,8 @@ func newMultipart(subtype, boundary string, parts []Part) *multipart {
 	for i, p := range parts {
 		fields := p.fields(kind)
 		for name, value := range fields.All() {
-			if m.err == nil && (!header.ValidName(name) || !header.ValidValue(value)) {
-				m.err = fmt.Errorf("content: multipart part %d: field %q with value %q cannot be sent", i+1, name, value)
+			if !header.ValidName(name) || !header.ValidValue(value) {
+				return nil, fmt.Errorf("content: multipart part %d: field %q with value %q cannot be sent", i+1, name, value)
 			}
 		}
 		body := p.Body
@@ -143,7 +147,7 @@ func newMultipart(subtype, boundary string, parts []Part) *multipart {
 	if len(parts) > 0 {
 		m.tail = "\r\n" + m.tail
 	}
-	return m
+	return m, nil
 }
 
 // fields returns the part's fields: disposition, type, then the custom ones.
@@ -197,20 +201,21 @@ func (m *multipart) Open(ctx context.Context) (io.ReadCloser, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	if err := m.check(); err != nil {
+	if _, err := m.Prepare(check); err != nil {
 		return nil, err
 	}
 	return &multipartBody{ctx: ctx, rest: m.parts, tail: m.tail}, nil
 }
 
-func (m *multipart) check() error {
-	if m.err != nil {
-		return m.err
-	}
-	for i, p := range m.parts {
-		if err := check(p.body); err != nil {
-			return fmt.Errorf("multipart part %d: %w", i+1, err)
+func (m *multipart) Prepare(each func(Content) (Content, error)) (Content, error) {
+	out := *m
+	out.parts = slices.Clone(m.parts)
+	for i := range out.parts {
+		p := &out.parts[i]
+		var err error
+		if p.body, err = each(p.body); err != nil {
+			return nil, fmt.Errorf("multipart part %d: %w", i+1, err)
 		}
 	}
-	return nil
+	return &out, nil
 }

@@ -22,7 +22,10 @@ type progress struct {
 	f func(sent, total int64)
 }
 
-func (c progress) inner() Content { return c.Content }
+func (c progress) Prepare(each func(Content) (Content, error)) (out Content, err error) {
+	c.Content, err = each(c.Content)
+	return c, err
+}
 
 func (c progress) Open(ctx context.Context) (io.ReadCloser, error) {
 	r, err := c.Content.Open(ctx)

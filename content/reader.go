@@ -12,8 +12,11 @@ import (
 // closed with the body; a body that is never sent leaves r open. An r that is an
 // *os.File or has a WriteTo method keeps what that is good for.
 func Reader(r io.Reader, contentType string, length int64) Content {
+	if r == nil {
+		return unsendable{errors.New("content: Reader was given no reader")}
+	}
 	rc, ok := r.(io.ReadCloser)
-	if !ok && r != nil {
+	if !ok {
 		rc = io.NopCloser(r)
 	}
 	return Once(Opener(func(context.Context) (io.ReadCloser, error) { return rc, nil }, contentType, length))
@@ -23,6 +26,9 @@ func Reader(r io.Reader, contentType string, length int64) Content {
 // if it is not known. open is called by several goroutines at once if the
 // Content is sent by them; ctx ends with the call.
 func Opener(open func(ctx context.Context) (io.ReadCloser, error), contentType string, length int64) Content {
+	if open == nil {
+		return unsendable{errors.New("content: Opener was given no function")}
+	}
 	return opener{open, contentType, max(length, -1)}
 }
 
@@ -40,9 +46,6 @@ func (c opener) Open(ctx context.Context) (io.ReadCloser, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	if c.open == nil {
-		return nil, errors.New("content: Opener was given no function")
-	}
 	r, err := c.open(ctx)
 	if err == nil && r == nil {
 		err = errors.New("content: the body's reader is nil")
@@ -56,17 +59,17 @@ func (c opener) Open(ctx context.Context) (io.ReadCloser, error) {
 // Once returns c as a body that can be sent only once: it is not Replayable, and
 // a second Open returns [ErrConsumed]. An Open that fails counts too.
 func Once(c Content) Content {
-	return keepTrailers(&once{Content: c}, c)
+	return keepTrailers(once{c, new(atomic.Bool)}, c)
 }
 
 type once struct {
 	Content
-	opened atomic.Bool
+	opened *atomic.Bool
 }
 
-func (c *once) Replayable() bool { return false }
+func (c once) Replayable() bool { return false }
 
-func (c *once) Open(ctx context.Context) (io.ReadCloser, error) {
+func (c once) Open(ctx context.Context) (io.ReadCloser, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
@@ -76,4 +79,10 @@ func (c *once) Open(ctx context.Context) (io.ReadCloser, error) {
 	return c.Content.Open(ctx)
 }
 
-func (c *once) inner() Content { return c.Content }
+func (c once) Prepare(each func(Content) (Content, error)) (out Content, err error) {
+	if c.opened.Load() {
+		return nil, ErrConsumed
+	}
+	c.Content, err = each(c.Content)
+	return c, err
+}

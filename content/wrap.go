@@ -1,6 +1,8 @@
 package content
 
 import (
+	"context"
+	"io"
 	"slices"
 
 	"github.com/godwit-go/godwit/header"
@@ -21,7 +23,11 @@ var _ Byteser = typed{}
 
 func (c typed) ContentType() string   { return c.contentType }
 func (c typed) Bytes() ([]byte, bool) { return BytesOf(c.Content) }
-func (c typed) inner() Content        { return c.Content }
+
+func (c typed) Prepare(each func(Content) (Content, error)) (out Content, err error) {
+	c.Content, err = each(c.Content)
+	return c, err
+}
 
 // WithTrailers returns c followed by trailer fields (RFC 9110 §6.5). names are
 // announced before the body; f is called once the body is at its end, in the
@@ -34,7 +40,11 @@ func WithTrailers(c Content, names []string, f func() header.Header) Content {
 type unsized struct{ Content }
 
 func (unsized) ContentLength() int64 { return -1 }
-func (c unsized) inner() Content     { return c.Content }
+
+func (c unsized) Prepare(each func(Content) (Content, error)) (out Content, err error) {
+	c.Content, err = each(c.Content)
+	return c, err
+}
 
 type trailing struct {
 	Content
@@ -49,7 +59,11 @@ var (
 
 func (c *trailing) TrailerNames() []string { return c.names }
 func (c *trailing) Bytes() ([]byte, bool)  { return BytesOf(c.Content) }
-func (c *trailing) inner() Content         { return c.Content }
+
+func (c *trailing) Prepare(each func(Content) (Content, error)) (Content, error) {
+	inner, err := each(c.Content)
+	return &trailing{inner, c.names, c.f}, err
+}
 
 func (c *trailing) Trailers() header.Header {
 	if c.f == nil {
@@ -67,22 +81,30 @@ func keepTrailers(outer, c Content) Content {
 	return outer
 }
 
-// wrapper is a Content around another one.
-type wrapper interface{ inner() Content }
-
-// checker is a Content that can tell without opening that it cannot be opened.
-type checker interface{ check() error }
-
-// check looks through wrappers for a reason why c cannot be opened.
-func check(c Content) error {
-	for {
-		if k, ok := c.(checker); ok {
-			return k.check()
-		}
-		w, ok := c.(wrapper)
-		if !ok {
-			return nil
-		}
-		c = w.inner()
-	}
+// preparer is a Content that can tell without opening that it cannot be opened,
+// or that is made of others which may. Package godwit, which looks for the method
+// too, calls it before it sends anything.
+type preparer interface {
+	Content
+	// Prepare returns the Content with what each returns for those it is made of,
+	// or why it cannot be sent.
+	Prepare(each func(Content) (Content, error)) (Content, error)
 }
+
+// check looks for a reason why c cannot be opened.
+func check(c Content) (Content, error) {
+	if p, ok := c.(preparer); ok {
+		return p.Prepare(check)
+	}
+	return c, nil
+}
+
+// unsendable is a body that cannot be sent.
+type unsendable struct{ err error }
+
+func (unsendable) ContentType() string                           { return "" }
+func (unsendable) ContentLength() int64                          { return -1 }
+func (unsendable) Replayable() bool                              { return true }
+func (c unsendable) Open(context.Context) (io.ReadCloser, error) { return nil, c.err }
+
+func (c unsendable) Prepare(func(Content) (Content, error)) (Content, error) { return nil, c.err }

@@ -19,10 +19,10 @@ import (
 // ends before the body's Close returns: Close cancels ctx and lets w fail, and
 // write must then return.
 func Writer(write func(ctx context.Context, w io.Writer) error, contentType string, length int64) Content {
+	if write == nil {
+		return unsendable{errors.New("content: Writer was given no function")}
+	}
 	return Opener(func(ctx context.Context) (io.ReadCloser, error) {
-		if write == nil {
-			return nil, errors.New("content: Writer was given no function")
-		}
 		ctx, cancel := context.WithCancel(ctx)
 		return &writerBody{write: write, ctx: ctx, cancel: cancel}, nil
 	}, contentType, length)
