@@ -296,3 +296,15 @@ func TestURLBodyBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestURLBodyDropped: what a client does with the bodies that its callers want is
+// nothing to a source.
+func TestURLBodyDropped(t *testing.T) {
+	c, eng := client(t, answers(mock.Text(200, "source"), mock.OK("")), godwit.DropBody(), godwit.MaxBody(1), godwit.ExpectSuccess(false))
+	if _, err := godwit.Post[godwit.Status](t.Context(), c, base, godwit.URL(c, base+"/src")); err != nil {
+		t.Fatal(err)
+	}
+	if got := eng.Requests()[1].Text(); got != "source" {
+		t.Errorf("sent %q", got)
+	}
+}

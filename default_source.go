@@ -35,7 +35,7 @@ const (
 // once, more if several parts stream: if the pool has no further one for 30
 // seconds, and no [PoolTimeout] says otherwise, the call fails with that.
 func URL(c *Client, rawURL string, opts ...Option) content.Content {
-	return &urlContent{c, NewRequest("GET", rawURL, append(opts[:len(opts):len(opts)], ExpectSuccess(true))...)}
+	return &urlContent{c, NewRequest("GET", rawURL, append(opts[:len(opts):len(opts)], ExpectSuccess(true), DropBody(false))...)}
 }
 
 type urlContent struct {
