@@ -199,6 +199,39 @@ func TestUnsendable(t *testing.T) {
 	}
 }
 
+// TestReaderAsField: a reader that is no option's is read from where it stands by
+// each call, within one call once.
+func TestReaderAsField(t *testing.T) {
+	reader := func(s string) io.Reader { return io.LimitReader(strings.NewReader(s), 100) }
+	built := godwit.NewRequest("POST", base)
+	literal := &godwit.Request{Method: "POST", URL: built.URL}
+	sized := &godwit.Request{Method: "POST", URL: built.URL, Header: header.New("Content-Length", "3")}
+	for name, row := range map[string]struct {
+		request *godwit.Request
+		length  int64
+	}{"built": {built, -1}, "literal": {literal, -1}, "clone": {literal.Clone(), -1}, "with a length": {sized, 3}} {
+		row.request.Body = reader("abc")
+		c, eng := client(t, answers(to(307, "/again"), mock.Always(mock.OK(""))))
+		if _, err := c.Do(t.Context(), row.request); !errors.Is(err, godwit.ErrNotReplayable) {
+			t.Errorf("%s, redirected: %v", name, err)
+		}
+		row.request.Body = reader("xyz")
+		if _, err := c.Do(t.Context(), row.request); err != nil {
+			t.Errorf("%s, with a new reader: %v", name, err)
+		}
+		var sent []string
+		for _, r := range eng.Requests() {
+			if got := r.Request.Body.ContentLength(); got != row.length || r.Header.Has("Content-Length") {
+				t.Errorf("%s: length %d", name, got)
+			}
+			sent = append(sent, r.Text())
+		}
+		if got := strings.Join(sent, " "); got != "abc xyz" {
+			t.Errorf("%s: sent %q", name, got)
+		}
+	}
+}
+
 // TestURLBodyWithin: a source is fetched before the request takes a connection,
 // whatever it is wrapped in, so that one connection is enough.
 func TestURLBodyWithin(t *testing.T) {

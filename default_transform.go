@@ -133,11 +133,7 @@ func (b *builtins) contentOf(c *Client, req *Request) (content.Content, error) {
 		}
 		return content.Bytes(body.Bytes(), "application/octet-stream"), nil
 	case *readerBody:
-		length := int64(-1)
-		if n, ok, err := header.ContentLength(req.Header); ok && err == nil {
-			length = n
-		}
-		return body.asContent(length), nil
+		return body.asContent(givenLength(req)), nil
 	case section:
 		if isNil(body) {
 			return nil, buildErrorf("body is a nil %T", body)
@@ -147,7 +143,7 @@ func (b *builtins) contentOf(c *Client, req *Request) (content.Content, error) {
 		if isNil(body) {
 			return nil, buildErrorf("body is a nil %T", body)
 		}
-		return (&readerBody{Reader: body}).asContent(-1), nil
+		return content.Reader(body, "application/octet-stream", givenLength(req)), nil
 	case None, *None:
 		return nil, nil
 	case func(context.Context) (io.ReadCloser, error):
@@ -156,6 +152,14 @@ func (b *builtins) contentOf(c *Client, req *Request) (content.Content, error) {
 		return content.Writer(body, "application/octet-stream", -1), nil
 	}
 	return encodeByCodec(c, req)
+}
+
+// givenLength returns the Content-Length given by hand, -1 if there is none.
+func givenLength(req *Request) int64 {
+	if n, ok, err := header.ContentLength(req.Header); ok && err == nil {
+		return n
+	}
+	return -1
 }
 
 // isNil reports whether x is a pointer without anything behind it.

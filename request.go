@@ -36,7 +36,8 @@ type Request struct {
 	Header header.Header
 	// Body is nil, a content.Content, or a value that is made into one when the
 	// request is sent: string, []byte, io.Reader, url.Values, or anything that a
-	// codec encodes (JSON by default).
+	// codec encodes (JSON by default). Each call reads an io.Reader set here from
+	// where it stands then; one given to option [Body] can be sent once.
 	Body any
 	// Attributes are yours; they are seen on the call and on each hop.
 	Attributes attr.Attributes
@@ -130,8 +131,10 @@ func (r *Request) WithDefaults(opts ...Option) *Request {
 	return r
 }
 
-// keepReader makes one content of a reader, however often the request is sent,
-// so that sending it again is refused instead of sending nothing.
+// keepReader makes one content of a reader that an option or NewRequest was given,
+// however often the request is sent, so that sending it again is refused instead
+// of sending nothing. A reader in the field Body is the caller's to keep: a call
+// must not change the request.
 func (r *Request) keepReader() {
 	switch body := r.Body.(type) {
 	case content.Content, *os.File, *bytes.Buffer, section, *readerBody:
