@@ -341,3 +341,24 @@ func TestURLBodyDropped(t *testing.T) {
 		t.Errorf("sent %q", got)
 	}
 }
+
+// TestBodyClosePanics: a panic in a body's Close fails the call, if it comes in
+// time, and never ends the program.
+func TestBodyClosePanics(t *testing.T) {
+	onEngines(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+	}, func(t *testing.T, c *godwit.Client, url string) {
+		for _, length := range []int64{-1, 5} {
+			body := content.Reader(shutPanics{strings.NewReader("hello")}, "", length)
+			_, err := godwit.Post[godwit.Status](t.Context(), c, url, body)
+			if err != nil && !strings.Contains(err.Error(), "panicked: shut") {
+				t.Errorf("length %d: %v", length, err)
+			}
+		}
+	})
+}
+
+// shutPanics is a reader whose Close panics.
+type shutPanics struct{ io.Reader }
+
+func (shutPanics) Close() error { panic("shut") }

@@ -203,14 +203,12 @@ func (b *Body) Begun() bool {
 }
 
 // Close is for the transport, which calls it when it needs no more.
-func (b *Body) Close() error {
-	b.Stop()
-	return nil
-}
+func (b *Body) Close() error { return b.Stop() }
 
 // Stop ends the reading and closes the content. A read that is under way returns;
-// the content's own may go on, but there is none after it.
-func (b *Body) Stop() {
+// the content's own may go on, but there is none after it. What Stop returns is a
+// panic in the content's Close, which is a fault too.
+func (b *Body) Stop() error {
 	b.mu.Lock()
 	source, stopped := b.source, b.stopped
 	b.stopped = true
@@ -218,9 +216,16 @@ func (b *Body) Stop() {
 		close(b.done)
 	}
 	b.mu.Unlock()
-	if source != nil && !stopped {
-		source.Close()
+	if source == nil || stopped {
+		return nil
 	}
+	fault := source.Close()
+	if fault != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.fault = fault
+	}
+	return fault
 }
 
 // Done is closed when the body is stopped.

@@ -87,6 +87,27 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// TestClosePanics: the transport, in whose goroutine it is, gets an error.
+func TestClosePanics(t *testing.T) {
+	b := outgoing.New(t.Context(), opens(-1, shutPanics{strings.NewReader("text")}), nil)
+	if _, err := io.ReadAll(b); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{true, false} {
+		if err := b.Close(); (err != nil) != want || err != nil && !strings.Contains(err.Error(), "panicked: shut") {
+			t.Errorf("Close %d: %v", i+1, err)
+		}
+	}
+	if b.Fault() == nil {
+		t.Error("no fault")
+	}
+}
+
+// shutPanics is a reader whose Close panics.
+type shutPanics struct{ io.Reader }
+
+func (shutPanics) Close() error { panic("shut") }
+
 func TestTrailer(t *testing.T) {
 	own := func(h header.Header) *engine.Request {
 		return &engine.Request{TrailerNames: []string{"x-sum"}, Trailer: func() header.Header { return h }}

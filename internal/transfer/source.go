@@ -50,14 +50,20 @@ func (s *Source) Read(p []byte) (int, error) {
 // times as in package bufio.
 const maxVain = 100
 
-// Close closes the body. Its error says nothing about the request.
-func (s *Source) Close() error {
+// Close closes the body. The body's own error says nothing about the request; what
+// Close returns is a panic in it.
+func (s *Source) Close() (err error) {
 	s.once.Do(func() {
+		defer func() {
+			if p := recover(); p != nil {
+				err = recovered.Error("the Close of the request's body", p)
+			}
+		}()
 		if s.Reader != nil {
 			s.Reader.Close()
 		}
 	})
-	return nil
+	return err
 }
 
 // Open opens a request's body before anything of the request is sent. One that is
@@ -127,8 +133,12 @@ func open(ctx context.Context, body content.Content) (s *Source, err error) {
 }
 
 // nothing makes sure that a source has no bytes.
-func nothing(s *Source) (*Source, error) {
-	defer s.Close()
+func nothing(s *Source) (none *Source, err error) {
+	defer func() {
+		if fault := s.Close(); err == nil {
+			err = fault
+		}
+	}()
 	var b [1]byte
 	for {
 		n, err := s.Read(b[:])

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/godwit-go/godwit/content"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/transfer"
 )
@@ -290,6 +291,21 @@ func (c *counted) Read([]byte) (n int, err error) {
 	return n, nil
 }
 
+// shutPanics is a body whose Close panics.
+type shutPanics struct{ io.Reader }
+
+func (shutPanics) Close() error { panic("shut") }
+
+// TestOpenClosePanics: so does that of a body that is looked at only to see that it
+// is empty.
+func TestOpenClosePanics(t *testing.T) {
+	body := content.Reader(shutPanics{strings.NewReader("")}, "", 0)
+	_, err := transfer.Open(t.Context(), body, transfer.Due{}, func(f func()) { go f() })
+	if err == nil || !strings.Contains(err.Error(), "panicked: shut") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestFaults: what is wrong with a body is told from what is wrong with the
 // transport, and reaches the trace as it is.
 func TestFaults(t *testing.T) {
@@ -323,13 +339,19 @@ func TestFaults(t *testing.T) {
 		{"no progress", returning(never...), next, true, io.ErrNoProgress.Error()},
 		{"no progress after it", returning(append([]int{4, 1}, never...)...), next, true, io.ErrNoProgress.Error()},
 		{"slow progress", returning(slices.Concat(never[:98], []int{4}, never[:98], []int{1}, never[:98])...), next, false, ""},
+		{"panic of Close", shutPanics{strings.NewReader("hello")}, next, true, "panicked: shut"},
+		{"panic of Close too", shutPanics{iotest.ErrReader(broken)}, next, true, "broken"},
 		{"transport", nil, func(*transfer.Upload) error { return broken }, false, "broken"},
 		{"panic", nil, func(*transfer.Upload) error { panic("oh") }, true, "oh"},
 		{"Goexit", nil, func(*transfer.Upload) error { runtime.Goexit(); return nil }, true, "Goexit"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			u := new(transfer.Upload)
-			u.Init(&transfer.Source{Reader: io.NopCloser(tc.body)}, 5)
+			rc, ok := tc.body.(io.ReadCloser)
+			if !ok {
+				rc = io.NopCloser(tc.body)
+			}
+			u.Init(&transfer.Source{Reader: rc}, 5)
 			var traced, got error
 			done := make(chan struct{})
 			go u.Run(func() error { return tc.send(u) }, func(err error) {

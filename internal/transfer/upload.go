@@ -45,15 +45,21 @@ func (u *Upload) Init(s *Source, length int64) {
 	u.last.Store(length == 0) // the head is all there is to send
 }
 
-// Run is what the goroutine does: it sends the body by send, tells ended how that
-// went, and closes the source. A panic in the body's own code becomes an error: in
-// this goroutine it would end the program.
+// Run is what the goroutine does: it sends the body by send, closes the source, and
+// tells ended how that went; of a failure ended hears first. A panic in the body's
+// own code becomes an error: in this goroutine it would end the program.
 func (u *Upload) Run(send func() error, ended func(error)) {
 	defer close(u.done)
 	defer u.Source.Close()
-	err := errExited // if send does not return
+	err := errExited // if send or Close does not return
 	defer func() { ended(err) }()
-	err = guarded(send)
+	sent := guarded(send)
+	if sent == nil {
+		if fault := u.Source.Close(); fault != nil {
+			sent = Blame(fault)
+		}
+	}
+	err = sent
 }
 
 var errExited = Blame(recovered.ErrExited)
