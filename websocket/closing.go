@@ -40,7 +40,7 @@ func (l *link) close(code StatusCode, reason string) error {
 		err = end
 	}
 	if errors.Is(err, errNoFarewell) || errors.Is(err, os.ErrDeadlineExceeded) {
-		err = fmt.Errorf("websocket: no close frame from the server within %v (see websocket.CloseTimeout): %w", limit, context.DeadlineExceeded)
+		err = noFarewell(limit)
 	}
 	ended := l.fail(errClosed) // or before we came, or by the peer's answer
 	_, farewell := errors.AsType[*CloseError](ended)
@@ -54,6 +54,10 @@ func (l *link) close(code StatusCode, reason string) error {
 }
 
 var errNoFarewell = errors.New("no close frame")
+
+func noFarewell(limit time.Duration) error {
+	return fmt.Errorf("websocket: no close frame from the server within %v (see websocket.CloseTimeout): %w", limit, context.DeadlineExceeded)
+}
 
 // sendClose sends the close frame, once.
 func (l *link) sendClose(ctx context.Context, payload []byte) error {

@@ -82,6 +82,7 @@ type wire interface {
 	// will be another.
 	ready() error
 	heard() bool // a message has come
+	unlimit()    // from now on messages may be of any length
 	registered() *godwit.Detached
 	settings() *settings
 }
@@ -184,8 +185,9 @@ func (c *Conn) ReadInto(ctx context.Context, buf []byte) (Message, error) {
 
 // Messages returns an iterator over the messages that come. It ends when the
 // server closes the connection with StatusNormalClosure, StatusGoingAway or no
-// status at all, or when it is closed here; any other error is its last element. Each Data is the
-// caller's. Breaking off leaves the connection as it is.
+// status at all, or when it is closed here; any other error is its last element, also
+// that such a connection could not be made again. Each Data is the caller's. Breaking
+// off leaves the connection as it is.
 func (c *Conn) Messages(ctx context.Context) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		for {
@@ -208,8 +210,16 @@ func (c *Conn) Messages(ctx context.Context) iter.Seq2[Message, error] {
 // was not read of it is skipped by the next Read or Reader. UTF-8 and ReadLimit
 // are checked as it is read.
 func (c *Conn) Reader(ctx context.Context) (MessageType, io.Reader, error) {
+	return c.stream(ctx, false)
+}
+
+// stream does so for messages of any length, if they are not kept in memory.
+func (c *Conn) stream(ctx context.Context, unlimited bool) (MessageType, io.Reader, error) {
 	for {
 		at := c.now.Load()
+		if unlimited {
+			at.unlimit()
+		}
 		kind, r, err := at.reader(ctx)
 		if err == nil {
 			return kind, r, nil
@@ -283,11 +293,11 @@ func (c *Conn) Subprotocol() string { return c.now.Load().subprotocol }
 // or "".
 func (c *Conn) Extensions() string { return c.now.Load().extensions }
 
-// farewell reports whether a connection ended as it should.
+// farewell reports whether a connection ended as it should: not if that is only
+// why it could not be made again.
 func farewell(err error) bool {
-	switch CloseStatus(err) {
-	case StatusNormalClosure, StatusGoingAway, StatusNoStatus:
-		return true
+	if e, ok := err.(*CloseError); ok {
+		return e.Code == StatusNormalClosure || e.Code == StatusGoingAway || e.Code == StatusNoStatus
 	}
 	return errors.Is(err, errClosed)
 }

@@ -239,6 +239,9 @@ func (l *link) ready() error {
 // heard reports whether a message has come.
 func (l *link) heard() bool { return l.spoke.Load() }
 
+// unlimit lets messages be of any length.
+func (l *link) unlimit() { l.unlimited.Store(true) }
+
 // registered returns what the client knows of the connection.
 func (l *link) registered() *godwit.Detached { return l.release }
 

@@ -23,6 +23,8 @@ type messageLink struct {
 	spoke   atomic.Bool // a message has come
 	leaving atomic.Bool // we closed first
 
+	unlimited atomic.Bool // messages may be of any length
+
 	reading, writing gate
 
 	mu  sync.Mutex // guards err
@@ -64,6 +66,7 @@ func (l *messageLink) fail(err error) error {
 
 func (l *messageLink) ready() error                 { return l.failure() }
 func (l *messageLink) heard() bool                  { return l.spoke.Load() }
+func (l *messageLink) unlimit()                     { l.unlimited.Store(true) }
 func (l *messageLink) registered() *godwit.Detached { return l.release }
 
 // ended makes the connection's error of one of the engine's.
@@ -111,7 +114,7 @@ func (l *messageLink) readInto(ctx context.Context, buf []byte) (MessageType, []
 	case err != nil:
 		return 0, buf, l.ended(err)
 	}
-	if limit := l.set.readLimit; limit > 0 && int64(len(data)) > limit {
+	if limit := l.set.readLimit; limit > 0 && int64(len(data)) > limit && !l.unlimited.Load() {
 		l.conn.CloseMessage(ctx, tooBigByBrowser, "")
 		return 0, buf, l.fail(fmt.Errorf("%w: %d bytes, the limit is %d (raise it with websocket.ReadLimit)", ErrMessageTooLarge, len(data), limit))
 	}
@@ -190,6 +193,9 @@ func (l *messageLink) close(code StatusCode, reason string) error {
 	}
 	for err == nil {
 		_, _, err = l.readInto(ctx, nil)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = noFarewell(l.set.closeTimeout)
 	}
 	ended := l.fail(errClosed)
 	if _, ok := errors.AsType[*CloseError](ended); ok || errors.Is(err, errClosed) {

@@ -3,6 +3,7 @@ package websocket
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -16,13 +17,14 @@ import (
 // that type only. Messages may be of any length: ReadLimit bounds what is kept
 // in memory, and here nothing is.
 //
-// A close by the server with StatusNormalClosure or StatusGoingAway is io.EOF;
-// Close sends StatusNormalClosure, and what follows is net.ErrClosed; it ends a Read
-// that waits at once, and waits for the server, and a Write, up to CloseTimeout. A
-// message of the other type closes the connection with StatusUnsupportedData.
-// Deadlines work as those of any net.Conn, but for writes and in compressed messages
-// of one frame: there one that passes in the middle of a frame ends the connection.
-// When ctx ends, all operations fail.
+// A close by the server with StatusNormalClosure or StatusGoingAway is io.EOF, unless
+// there should have been another connection and could not be; Close sends
+// StatusNormalClosure, and what follows is net.ErrClosed; it ends a Read that waits at
+// once, and waits for the server, and a Write, up to CloseTimeout. A message of the
+// other type closes the connection with StatusUnsupportedData. Deadlines work as those
+// of any net.Conn, but for writes and in compressed messages of one frame: there one
+// that passes in the middle of a frame ends the connection. When ctx ends, all
+// operations fail.
 //
 // The Conn must not be read beside it. With WithReconnect what is read is what
 // comes, over all connections; one that is lost inside a message is an error of one
@@ -81,10 +83,7 @@ func (n *netConn) Read(p []byte) (int, error) {
 
 // next waits for a message of the right type.
 func (n *netConn) next(ctx context.Context) error {
-	if l, ok := n.conn.now.Load().wire.(*link); ok {
-		l.unlimited.Store(true)
-	}
-	kind, r, err := n.conn.Reader(ctx)
+	kind, r, err := n.conn.stream(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -99,21 +98,21 @@ func (n *netConn) next(ctx context.Context) error {
 
 // explainRead makes errors those of the Read of a net.Conn.
 func explainRead(err error) error {
-	err = explain(err)
-	if s := CloseStatus(err); s == StatusNormalClosure || s == StatusGoingAway {
+	if e, ok := err.(*CloseError); ok && (e.Code == StatusNormalClosure || e.Code == StatusGoingAway) {
 		return io.EOF
 	}
-	return err
+	return explain(err)
 }
+
+// errDeadline is why a timeLimit ends its context.
+var errDeadline = fmt.Errorf("websocket: a deadline of NetConn: %w", os.ErrDeadlineExceeded)
 
 // explain makes errors those of a net.Conn.
 func explain(err error) error {
 	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, errDeadline):
 		return os.ErrDeadlineExceeded
-	case errors.Is(err, net.ErrClosed):
+	case errors.Is(err, errClosed):
 		return net.ErrClosed
 	}
 	return err
@@ -215,13 +214,13 @@ func (d *timeLimit) set(t time.Time) {
 	switch left := time.Until(t); {
 	case t.IsZero():
 	case left <= 0:
-		cancel(os.ErrDeadlineExceeded)
+		cancel(errDeadline)
 	default:
 		d.timer = time.AfterFunc(left, func() {
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			if d.moved == moved { // else it came too late to be stopped
-				cancel(os.ErrDeadlineExceeded)
+				cancel(errDeadline)
 			}
 		})
 	}

@@ -161,10 +161,10 @@ func (l *link) sendPongs() {
 		if pong := l.takePong(); pong != nil && !l.closeSent.Load() && !l.mute.Load() {
 			setWriteDeadline(l.stream, time.Now().Add(controlTime))
 			err := l.writeControl(ws.Pong, pong)
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				err = fmt.Errorf("the server pings and takes nothing that is sent: no pong within %v: %w", controlTime, err)
-			}
-			if err != nil {
+			switch {
+			case errors.Is(err, os.ErrDeadlineExceeded): // which is nobody's who reads or writes
+				l.lost("write", fmt.Errorf("the server pings and takes nothing that is sent: no pong within %v", controlTime))
+			case err != nil:
 				l.lostWriting(err)
 			}
 			setWriteDeadline(l.stream, time.Time{})

@@ -215,7 +215,7 @@ func TestDeafPeer(t *testing.T) {
 		is   func(error) bool
 	}{
 		"pong": {"\x89\x00", func(err error) bool {
-			return errors.Is(err, os.ErrDeadlineExceeded) && strings.Contains(err.Error(), "takes nothing")
+			return !errors.Is(err, os.ErrDeadlineExceeded) && strings.Contains(err.Error(), "takes nothing")
 		}},
 		"close frame, by a broken rule": {"\x83\x00", func(err error) bool {
 			_, ok := errors.AsType[*godwit.ProtocolError](err)

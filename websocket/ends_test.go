@@ -1,0 +1,133 @@
+package websocket_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/godwit-go/godwit"
+	"github.com/godwit-go/godwit/engine"
+	"github.com/godwit-go/godwit/internal/ws"
+	"github.com/godwit-go/godwit/websocket"
+)
+
+// TestGaveUp: a connection that could not be made again is an error, whatever the
+// server said to the last one.
+func TestGaveUp(t *testing.T) {
+	policy := websocket.Reconnect{Min: time.Millisecond, Max: time.Millisecond, Attempts: 3}
+	subscribing := policy
+	subscribing.When = func(err error) bool { return !strings.Contains(err.Error(), "subscribe") }
+	subscribing.Subscribe = func(ctx context.Context, c *websocket.Conn) error {
+		_, err := c.Read(ctx)
+		return err
+	}
+	for name, row := range map[string]struct {
+		script func(*peer)
+		policy websocket.Reconnect
+		want   string
+	}{
+		"1001":      {func(p *peer) { p.close(1001, ""); p.rest() }, policy, "gave up"},
+		"no status": {func(p *peer) { p.send(ws.Close, ""); p.rest() }, policy, "gave up"},
+		"Subscribe": {func(p *peer) { p.close(1001, ""); p.rest() }, subscribing, "subscribe: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, agreeing(), row.script, func(t *testing.T, s *scene) {
+				c := s.dial(websocket.WithReconnect(row.policy))
+				var got []error
+				for _, err := range c.Messages(t.Context()) {
+					got = append(got, err)
+				}
+				if len(got) != 1 || got[0] == nil || !strings.Contains(got[0].Error(), row.want) {
+					t.Errorf("Messages: %v, want %q", got, row.want)
+				}
+				if _, err := c.NetConn(t.Context(), websocket.Binary).Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), row.want) {
+					t.Errorf("NetConn: %v, want %q", err, row.want)
+				}
+			})
+		})
+	}
+}
+
+// TestNetConnUnlimited: a message may be of any length, on each connection.
+func TestNetConnUnlimited(t *testing.T) {
+	const size = 100
+	var conns atomic.Int32
+	bubble(t, agreeing(), func(p *peer) {
+		p.send(ws.Binary, strings.Repeat("x", size))
+		if conns.Add(1) > 1 {
+			p.rest()
+		}
+	}, func(t *testing.T, s *scene) {
+		n := s.dial(websocket.ReadLimit(size-1), websocket.WithReconnect(websocket.Reconnect{})).NetConn(t.Context(), websocket.Binary)
+		if got, err := io.ReadFull(n, make([]byte, 2*size)); err != nil {
+			t.Errorf("%d bytes, %v", got, err)
+		}
+	})
+	b := &browser{messages: make(chan websocket.Message, 1), closed: make(chan struct{})}
+	b.messages <- websocket.Message{Type: websocket.Binary, Data: make([]byte, size)}
+	onBrowser(t, b, func(c *websocket.Conn) {
+		if got, err := io.ReadFull(c.NetConn(t.Context(), websocket.Binary), make([]byte, size)); err != nil {
+			t.Errorf("%d bytes, %v", got, err)
+		}
+	}, websocket.ReadLimit(size-1))
+}
+
+// onBrowser opens a connection that delivers messages.
+func onBrowser(t *testing.T, b engine.MessageConn, f func(*websocket.Conn), opts ...websocket.Option) {
+	t.Helper()
+	onScripted(t, scripted{answer: func(*engine.Request) *engine.Response {
+		return &engine.Response{Status: 101, Proto: "HTTP/1.1", Upgraded: b}
+	}}, func(client *godwit.Client) {
+		c, err := websocket.Dial(t.Context(), client, "ws://h.test/", opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.CloseNow()
+		f(c)
+	})
+}
+
+// TestNetConnDeadline: os.ErrDeadlineExceeded is a deadline that was set, and that
+// alone.
+func TestNetConnDeadline(t *testing.T) {
+	var over chan struct{}
+	piped(t, nil, func(p *peer) {
+		p.send(ws.Ping, "")
+		<-over
+	}, func(t *testing.T, s *scene) {
+		over = make(chan struct{})
+		defer close(over)
+		n := s.dial().NetConn(t.Context(), websocket.Binary)
+		n.SetReadDeadline(time.Now().Add(time.Second))
+		if _, err := n.Read(make([]byte, 1)); err != os.ErrDeadlineExceeded {
+			t.Errorf("at the deadline: %v", err)
+		}
+		n.SetReadDeadline(time.Time{})
+		for range 2 {
+			if _, err := n.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(err.Error(), "no pong within") {
+				t.Errorf("on a connection that was lost: %v", err)
+			}
+		}
+	})
+}
+
+// silent is a browser whose server says no farewell.
+type silent struct{ *browser }
+
+func (silent) CloseMessage(context.Context, int, string) error { return nil }
+
+// TestMessageConnSilent: Close says what it waited for.
+func TestMessageConnSilent(t *testing.T) {
+	b := &browser{messages: make(chan websocket.Message), closed: make(chan struct{})}
+	onBrowser(t, silent{b}, func(c *websocket.Conn) {
+		err := c.Close(websocket.StatusNormalClosure, "")
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "websocket.CloseTimeout") {
+			t.Errorf("%v", err)
+		}
+	}, websocket.CloseTimeout(time.Millisecond))
+}
