@@ -23,8 +23,8 @@
 // The context given to Dial ends with the handshake, those given to operations
 // are theirs. A read whose context ends before a message begins, or between its
 // fragments, harms nothing: the next Read or Reader gets the whole message. If it
-// ends inside of a frame, or while a frame is being written, the connection is
-// closed; so it is between the fragments of a compressed message of which more
-// than 1 MiB has come. An operation that waits for its turn can always be
-// cancelled.
+// ends inside of a frame, or while a frame that is being written waits for the
+// server, the connection is closed; so it is between the fragments of a compressed
+// message of which more than 1 MiB has come. An operation that waits for its turn
+// can always be cancelled.
 package websocket

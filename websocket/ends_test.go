@@ -3,11 +3,14 @@ package websocket_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/godwit-go/godwit"
@@ -130,4 +133,86 @@ func TestMessageConnSilent(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}, websocket.CloseTimeout(time.Millisecond))
+}
+
+// meanwhile is a stream on which something happens during each write.
+type meanwhile struct {
+	net.Conn
+	does *func()
+}
+
+func (m meanwhile) Write(p []byte) (int, error) {
+	(*m.does)()
+	return m.Conn.Write(p)
+}
+
+// TestContextEndsMeanwhile: a frame that was sent to its end harms nothing, whenever its
+// context ended.
+func TestContextEndsMeanwhile(t *testing.T) {
+	does := func() {}
+	piped(t, func(c net.Conn) io.ReadWriteCloser { return meanwhile{c, &does} }, (*peer).rest, func(t *testing.T, s *scene) {
+		c := s.dial()
+		for what, send := range map[string]func(context.Context) error{
+			"Write": func(ctx context.Context) error { return c.Write(ctx, websocket.Text, []byte("x")) },
+			"Ping": func(ctx context.Context) error {
+				if err := c.Ping(ctx); !errors.Is(err, context.Canceled) {
+					return fmt.Errorf("it waited for its pong: %w", err)
+				}
+				return nil
+			},
+		} {
+			for range 2 {
+				ctx, cancel := context.WithCancel(t.Context())
+				does = func() {
+					cancel()
+					synctest.Wait() // who watches the context has seen it
+				}
+				if err := send(ctx); err != nil {
+					t.Errorf("%s: %v", what, err)
+				}
+				does = func() {}
+			}
+		}
+		<-time.After(time.Minute)
+		if err := c.Write(t.Context(), websocket.Text, nil); err != nil {
+			t.Errorf("the connection is gone: %v", err)
+		}
+	})
+}
+
+// inert is a stream whose reads are not broken off but by closing it.
+type inert struct{ net.Conn }
+
+func (inert) SetReadDeadline(time.Time) error { return nil }
+
+// TestNetConnBothDeadlines: a Read and a Write that wait at the same time. The end of
+// the Write may be sooner seen than that of the Read.
+func TestNetConnBothDeadlines(t *testing.T) {
+	for name, wrap := range map[string]func(net.Conn) io.ReadWriteCloser{
+		"as they end":     nil,
+		"the Write first": func(c net.Conn) io.ReadWriteCloser { return inert{c} },
+	} {
+		var over chan struct{}
+		piped(t, wrap, func(*peer) { <-over }, func(t *testing.T, s *scene) {
+			over = make(chan struct{})
+			defer close(over)
+			n, ends := s.dial().NetConn(t.Context(), websocket.Binary), make(chan error)
+			go func() {
+				_, err := n.Read(make([]byte, 1))
+				ends <- err
+			}()
+			go func() {
+				_, err := n.Write(make([]byte, 1))
+				ends <- err
+			}()
+			synctest.Wait()
+			n.SetReadDeadline(time.Unix(1, 0))
+			n.SetWriteDeadline(time.Unix(1, 0))
+			for range 2 {
+				if err := <-ends; err != os.ErrDeadlineExceeded {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		})
+	}
 }

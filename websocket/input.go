@@ -146,6 +146,8 @@ func (l *link) pull(ctx context.Context, p, beyond []byte) (int, error) {
 				return 0, err
 			}
 			l.watch.again(l.stream)
+		case ctx.Err() != nil && l.dead.Load(): // both had their part in that
+			return 0, context.Cause(ctx)
 		default:
 			return 0, l.lost("read", err)
 		}

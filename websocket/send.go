@@ -17,11 +17,18 @@ type outgoing struct {
 	link   *link   // to be broken off
 	watch  watch   // of the writer
 	window *window // guarded by message
+
+	last *time.Timer // ends the connection, if the watch broke a write off
 }
 
 // breakOff ends a write that waits. What was sent of a frame cannot be taken
-// back, so it ends the connection.
-func (o *outgoing) breakOff() { go o.link.fail(errWriteCancelled) }
+// back, so it ends the connection. One that does not wait is over in a moment.
+func (o *outgoing) breakOff() {
+	o.last = time.AfterFunc(moment, func() { o.link.fail(errWriteCancelled) })
+}
+
+// moment is how long a write may take that waits for nobody.
+const moment = 10 * time.Millisecond
 
 var errWriteCancelled = errors.New("websocket: a write was cancelled in the middle of a frame")
 
@@ -69,7 +76,8 @@ func (l *link) beginMessage(ctx context.Context) error {
 }
 
 // writeFrame sends a frame, masked with a key of its own. If ctx ends before it
-// is the frame's turn nothing is sent; later that ends the connection.
+// is the frame's turn nothing is sent; later that ends the connection, unless all of
+// the frame could be sent.
 func (l *link) writeFrame(ctx context.Context, h ws.Header, payload []byte) error {
 	if !l.frame.lock(ctx.Done(), nil) {
 		return l.turnedAway(ctx)
@@ -88,7 +96,7 @@ func (l *link) writeFrame(ctx context.Context, h ws.Header, payload []byte) erro
 		return err
 	}
 	err := l.put(h, payload)
-	if l.out.watch.end(ctx) {
+	if l.out.watch.end(ctx) && !l.out.last.Stop() {
 		l.fail(errWriteCancelled)
 		return fmt.Errorf("%w: %w", errWriteCancelled, context.Cause(ctx))
 	}
