@@ -35,7 +35,7 @@ func (l *link) close(code StatusCode, reason string) error {
 	limit := l.set.closeTimeout
 	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, errNoFarewell)
 	defer cancel()
-	err := l.sendClose(ctx, ws.AppendClose(nil, int(code), reason))
+	err := l.sendClose(ctx, ws.AppendClose(nil, int(code), reason), errClosed)
 	if end := l.awaitClose(ctx); err == nil { // the server's may be there though ours cannot go
 		err = end
 	}
@@ -59,8 +59,8 @@ func noFarewell(limit time.Duration) error {
 	return fmt.Errorf("websocket: no close frame from the server within %v (see websocket.CloseTimeout): %w", limit, context.DeadlineExceeded)
 }
 
-// sendClose sends the close frame, once.
-func (l *link) sendClose(ctx context.Context, payload []byte) error {
+// sendClose sends the close frame, once. From then on all that would write gets why.
+func (l *link) sendClose(ctx context.Context, payload []byte, why error) error {
 	if err := l.failure(); err != nil {
 		return err
 	}
@@ -68,13 +68,14 @@ func (l *link) sendClose(ctx context.Context, payload []byte) error {
 		return l.turnedAway(ctx)
 	}
 	defer l.unlockFrame()
+	if l.closeSent.Load() {
+		return nil
+	}
 	if err := l.muted(); err != nil {
 		return err
 	}
-	if l.closeSent.Swap(true) {
-		return nil
-	}
-	l.message.close()
+	l.closeSent.Store(true)
+	defer l.silence(why)
 	if deadline, ok := ctx.Deadline(); ok {
 		setWriteDeadline(l.stream, deadline)
 	}
@@ -115,7 +116,7 @@ func (l *link) closed(ctx context.Context, e *CloseError) error {
 	} else {
 		wait, cancel := context.WithTimeout(ctx, controlTime)
 		defer cancel()
-		if err := l.sendClose(wait, ws.AppendClose(nil, int(e.Code), "")); err != nil {
+		if err := l.sendClose(wait, ws.AppendClose(nil, int(e.Code), ""), e); err != nil {
 			return l.fail(e)
 		}
 	}

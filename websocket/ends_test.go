@@ -192,27 +192,111 @@ func TestNetConnBothDeadlines(t *testing.T) {
 		"as they end":     nil,
 		"the Write first": func(c net.Conn) io.ReadWriteCloser { return inert{c} },
 	} {
-		var over chan struct{}
-		piped(t, wrap, func(*peer) { <-over }, func(t *testing.T, s *scene) {
-			over = make(chan struct{})
-			defer close(over)
-			n, ends := s.dial().NetConn(t.Context(), websocket.Binary), make(chan error)
-			go func() {
-				_, err := n.Read(make([]byte, 1))
-				ends <- err
-			}()
-			go func() {
-				_, err := n.Write(make([]byte, 1))
-				ends <- err
-			}()
-			synctest.Wait()
-			n.SetReadDeadline(time.Unix(1, 0))
-			n.SetWriteDeadline(time.Unix(1, 0))
-			for range 2 {
-				if err := <-ends; err != os.ErrDeadlineExceeded {
-					t.Errorf("%s: %v", name, err)
+		t.Run(name, func(t *testing.T) {
+			var over chan struct{}
+			piped(t, wrap, func(*peer) { <-over }, func(t *testing.T, s *scene) {
+				over = make(chan struct{})
+				defer close(over)
+				n, ends := s.dial().NetConn(t.Context(), websocket.Binary), make(chan error)
+				go func() {
+					_, err := n.Read(make([]byte, 1))
+					ends <- err
+				}()
+				go func() {
+					_, err := n.Write(make([]byte, 1))
+					ends <- err
+				}()
+				synctest.Wait()
+				n.SetReadDeadline(time.Unix(1, 0))
+				n.SetWriteDeadline(time.Unix(1, 0))
+				for range 2 {
+					if err := <-ends; err != os.ErrDeadlineExceeded {
+						t.Error(err)
+					}
 				}
-			}
+			})
+		})
+	}
+}
+
+// sending is what needs a connection that can be written to.
+func sending(ctx context.Context, c *websocket.Conn) map[string]error {
+	w, err := c.Writer(ctx, websocket.Text)
+	if err == nil {
+		w.Close()
+	}
+	return map[string]error{"Writer": err, "Write": c.Write(ctx, websocket.Text, nil), "Ping": c.Ping(ctx)}
+}
+
+// TestBesideClose: what is sent while Close waits comes too late.
+func TestBesideClose(t *testing.T) {
+	for name, opts := range map[string][]websocket.Option{
+		"once":         nil,
+		"reconnecting": {websocket.WithReconnect(websocket.Reconnect{})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var over chan struct{}
+			bubble(t, agreeing(), func(p *peer) {
+				payload := p.want(ws.Close)
+				<-over
+				p.send(ws.Close, string(payload))
+			}, func(t *testing.T, s *scene) {
+				over = make(chan struct{})
+				c, closed := s.dial(opts...), make(chan error)
+				go func() { closed <- c.Close(1000, "") }()
+				synctest.Wait()
+				for what, err := range sending(t.Context(), c) {
+					if !errors.Is(err, net.ErrClosed) || websocket.Temporary(err) {
+						t.Errorf("%s: %v", what, err)
+					}
+				}
+				close(over)
+				if err := <-closed; err != nil {
+					t.Errorf("Close: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// TestBesideFarewell: the server has said farewell and not closed the connection yet.
+func TestBesideFarewell(t *testing.T) {
+	for name, row := range map[string]struct {
+		opts []websocket.Option
+		want websocket.StatusCode
+	}{
+		"once":         {nil, 1001},
+		"reconnecting": {[]websocket.Option{websocket.WithReconnect(websocket.Reconnect{Min: time.Millisecond})}, -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var conns atomic.Int32
+			var over chan struct{}
+			bubble(t, agreeing(), func(p *peer) {
+				if conns.Add(1) > 1 {
+					echo(p)
+					return
+				}
+				p.close(1001, "")
+				p.want(ws.Close)
+				<-over
+			}, func(t *testing.T, s *scene) {
+				over = make(chan struct{})
+				defer close(over)
+				c, began := s.dial(row.opts...), time.Now()
+				go func() {
+					for range c.Messages(t.Context()) {
+					}
+				}()
+				synctest.Wait()
+				for what, err := range sending(t.Context(), c) {
+					if websocket.CloseStatus(err) != row.want || err == nil != (row.want < 0) {
+						t.Errorf("%s: %v", what, err)
+					}
+				}
+				if wait := time.Since(began); wait > 10*time.Millisecond {
+					t.Errorf("it took %v", wait)
+				}
+			})
 		})
 	}
 }

@@ -53,7 +53,7 @@ type link struct {
 // controls is what few connections have: what is to be said or heard in control
 // frames, and why nothing can be said any more.
 type controls struct {
-	mute   error   // of all that would write: writing has failed
+	mute   error   // of all that would write: writing has failed, or a close frame was sent
 	pong   []byte  // to be sent by who holds frame
 	pings  []*ping // that wait for their pong, oldest first
 	pinged uint64  // counts pings
@@ -153,21 +153,20 @@ func (l *link) broke(err error) error {
 	if !ok {
 		return l.fail(err)
 	}
-	l.tell(e.Code, e.Reason, controlTime)
-	return l.fail(&godwit.ProtocolError{Reason: e.Reason, Section: e.Section})
+	return l.dismiss(&godwit.ProtocolError{Reason: e.Reason, Section: e.Section}, e.Code, e.Reason, controlTime)
 }
 
-// tell sends a close frame on behalf of who ends the connection, if nobody else
-// writes and it takes no longer than limit.
-func (l *link) tell(code int, reason string, limit time.Duration) {
-	if !l.frame.tryLock() {
-		return
+// dismiss is fail, with a close frame before if nobody else writes and it takes no
+// longer than limit.
+func (l *link) dismiss(err error, code int, reason string, limit time.Duration) error {
+	if l.frame.tryLock() {
+		defer l.frame.unlock()
+		if !l.mute.Load() && !l.closeSent.Swap(true) {
+			setWriteDeadline(l.stream, time.Now().Add(limit))
+			l.writeControl(ws.Close, ws.AppendClose(nil, code, cutReason(reason)))
+		}
 	}
-	if !l.mute.Load() && !l.closeSent.Swap(true) {
-		setWriteDeadline(l.stream, time.Now().Add(limit))
-		l.writeControl(ws.Close, ws.AppendClose(nil, code, cutReason(reason)))
-	}
-	l.frame.unlock()
+	return l.fail(err)
 }
 
 // lost ends the connection because the stream failed.
@@ -190,6 +189,12 @@ func (l *link) lostWriting(err error) error {
 	if l.cancelled() || errors.Is(err, os.ErrDeadlineExceeded) {
 		return l.lost("write", err)
 	}
+	return l.silence(fmt.Errorf("websocket: write: %w", err))
+}
+
+// silence ends the writing half with err unless it has ended, and returns the error
+// that it ended with.
+func (l *link) silence(err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
@@ -197,7 +202,7 @@ func (l *link) lostWriting(err error) error {
 	}
 	c := l.controls()
 	if c.mute == nil {
-		c.mute = fmt.Errorf("websocket: write: %w", err)
+		c.mute = err
 		l.mute.Store(true)
 		l.message.close()
 	}
@@ -222,14 +227,14 @@ func (l *link) turnedAway(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return cmp.Or(l.failure(), l.muted(), errClosing)
+	return cmp.Or(l.failure(), l.muted())
 }
 
 // ready returns nil if the connection can be written to. One that cannot ends if
-// there will be another.
+// there will be another, also if it is the server that has not closed it yet.
 func (l *link) ready() error {
 	if l.set.reconnects {
-		if err := l.muted(); err != nil {
+		if err := l.muted(); err != nil && err != errClosed {
 			return l.fail(err)
 		}
 	}

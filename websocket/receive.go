@@ -140,8 +140,8 @@ func (l *link) count(n int64) error {
 }
 
 func (l *link) tooBig(why string) error {
-	l.tell(ws.CodeTooBig, "message too large: "+why, controlTime)
-	return l.fail(fmt.Errorf("%w: %s (raise it with websocket.ReadLimit)", ErrMessageTooLarge, why))
+	err := fmt.Errorf("%w: %s (raise it with websocket.ReadLimit)", ErrMessageTooLarge, why)
+	return l.dismiss(err, ws.CodeTooBig, "message too large: "+why, controlTime)
 }
 
 // some reads some of the message in progress into p, which is not empty. At the
@@ -204,8 +204,7 @@ func (l *link) raw(ctx context.Context, p []byte) (int, error) {
 // abandoned ends the connection because a read was broken off inside a frame:
 // nobody could make sense of what follows.
 func (l *link) abandoned(cause error) error {
-	l.tell(int(StatusGoingAway), "read cancelled", atOnce)
-	if err := l.fail(errReadCancelled); err != errReadCancelled {
+	if err := l.dismiss(errReadCancelled, int(StatusGoingAway), "read cancelled", atOnce); err != errReadCancelled {
 		return err
 	}
 	return fmt.Errorf("%w: %w", errReadCancelled, cause)

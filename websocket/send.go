@@ -87,10 +87,7 @@ func (l *link) writeFrame(ctx context.Context, h ws.Header, payload []byte) erro
 		return err
 	}
 	if l.closeSent.Load() {
-		if err := l.failure(); err != nil {
-			return err
-		}
-		return errClosing
+		return l.failure()
 	}
 	if err := l.out.watch.begin(ctx, &l.out); err != nil {
 		return err
@@ -105,8 +102,6 @@ func (l *link) writeFrame(ctx context.Context, h ws.Header, payload []byte) erro
 	}
 	return nil
 }
-
-var errClosing = errors.New("websocket: the connection is closing")
 
 // put masks a frame into a buffer and writes it, at once unless it is larger
 // than the largest buffer.

@@ -31,6 +31,10 @@ func (l *link) writer(ctx context.Context, kind MessageType) (io.WriteCloser, er
 	if err := l.beginMessage(ctx); err != nil {
 		return nil, err
 	}
+	if err := l.muted(); err != nil { // though the turn was to be had
+		l.message.unlock()
+		return nil, err
+	}
 	w := &writer{link: l, ctx: ctx, kind: kind, buf: outBuffer(smallOut)}
 	if l.deflate != nil {
 		w.z = newDeflater(l)
