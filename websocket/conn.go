@@ -242,7 +242,8 @@ func (c *Conn) Write(ctx context.Context, kind MessageType, data []byte) error {
 
 // Writer begins a message that is written piece by piece, under ctx, and ends
 // with Close. It goes in frames of 4 KiB or more, or in one if it is shorter.
-// Other messages wait until then.
+// Other messages wait until then, or until ctx ends: that gives up the message, and
+// the connection, too, if a part of it was sent.
 func (c *Conn) Writer(ctx context.Context, kind MessageType) (io.WriteCloser, error) {
 	at, err := c.writable(ctx)
 	if err != nil {

@@ -300,3 +300,65 @@ func TestBesideFarewell(t *testing.T) {
 		})
 	}
 }
+
+// TestAbandonedWriter: a message is given up with its context, whoever has its Writer.
+func TestAbandonedWriter(t *testing.T) {
+	mine := fmt.Errorf("mine: %w", context.Canceled)
+	abandon := func(t *testing.T, c *websocket.Conn, size int) io.WriteCloser {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		w, err := c.Writer(ctx, websocket.Text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(w, strings.Repeat("x", size))
+		cancel(mine)
+		return w
+	}
+	given := func(t *testing.T, w io.WriteCloser) {
+		if _, err := io.WriteString(w, "x"); err != mine {
+			t.Errorf("Write to it: %v", err)
+		}
+		if err := w.Close(); err != mine {
+			t.Errorf("Close of it: %v", err)
+		}
+	}
+	for name, opts := range map[string][]websocket.Option{"plain": nil, "compressed": {websocket.Compress(websocket.Compression{})}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, deflating, echo, func(t *testing.T, s *scene) {
+				c := s.dial(opts...)
+				given(t, abandon(t, c, 10))
+				w := abandon(t, c, 10)
+				if err := c.Write(t.Context(), websocket.Text, []byte("next")); err != nil {
+					t.Errorf("the next message: %v", err)
+				}
+				if m, err := c.Read(t.Context()); err != nil || m.String() != "next" {
+					t.Errorf("%q, %v", m.Data, err)
+				}
+				given(t, w)
+			})
+		})
+	}
+	t.Run("begun", func(t *testing.T) {
+		bubble(t, agreeing(), (*peer).rest, func(t *testing.T, s *scene) {
+			c := s.dial(websocket.WithReconnect(websocket.Reconnect{}))
+			w := abandon(t, c, 10_000)
+			synctest.Wait()
+			given(t, w)
+			began := time.Now()
+			if err := c.Write(t.Context(), websocket.Text, nil); err != nil || time.Since(began) < 250*time.Millisecond {
+				t.Errorf("the next message: %v after %v, want it on another connection", err, time.Since(began))
+			}
+		})
+	})
+	t.Run("messages", func(t *testing.T) {
+		b := &browser{messages: make(chan websocket.Message, 1), closed: make(chan struct{})}
+		onBrowser(t, b, func(c *websocket.Conn) {
+			given(t, abandon(t, c, 10))
+			w := abandon(t, c, 10)
+			if err := c.Write(t.Context(), websocket.Text, []byte("next")); err != nil {
+				t.Errorf("the next message: %v", err)
+			}
+			given(t, w)
+		})
+	})
+}

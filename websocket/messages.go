@@ -164,7 +164,15 @@ func (l *messageLink) writer(ctx context.Context, kind MessageType) (io.WriteClo
 	if err := l.turn(ctx, &l.writing); err != nil {
 		return nil, err
 	}
-	return &messageWriter{link: l, ctx: ctx, kind: kind}, nil
+	w := &messageWriter{link: l, ctx: ctx, kind: kind}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stop = context.AfterFunc(ctx, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.alive()
+	})
+	return w, nil
 }
 
 // ping is what such engines cannot do: they ping by themselves, or not.
@@ -209,25 +217,49 @@ type messageWriter struct {
 	link *messageLink
 	ctx  context.Context
 	kind MessageType
-	buf  bytes.Buffer
-	done bool
+	stop func() bool // of what gives the message up when ctx ends
+
+	mu  sync.Mutex // guards what follows
+	buf bytes.Buffer
+	err error
+}
+
+// alive returns why nothing can be added any more, and gives the message up if its
+// context has ended; mu is held.
+func (w *messageWriter) alive() error {
+	if w.err == nil && w.ctx.Err() != nil {
+		w.finish(context.Cause(w.ctx))
+	}
+	return w.err
+}
+
+func (w *messageWriter) finish(err error) {
+	w.err = err
+	w.stop()
+	w.link.writing.unlock()
 }
 
 // Write adds to the message.
 func (w *messageWriter) Write(p []byte) (int, error) {
-	if w.done {
-		return 0, errWriterClosed
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.alive(); err != nil {
+		return 0, err
 	}
 	return w.buf.Write(p)
 }
 
 // Close sends it.
 func (w *messageWriter) Close() error {
-	if w.done {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch err := w.alive(); {
+	case err == errWriterClosed:
 		return nil
+	case err != nil:
+		return err
 	}
-	w.done = true
-	defer w.link.writing.unlock()
+	defer w.finish(errWriterClosed)
 	if err := checkMessage(w.kind, w.buf.Bytes()); err != nil {
 		return err
 	}

@@ -6,15 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/godwit-go/godwit/internal/ws"
 )
 
 // writer streams one message.
 type writer struct {
-	link  *link
-	ctx   context.Context
-	kind  MessageType
+	link *link
+	ctx  context.Context
+	kind MessageType
+	stop func() bool // of what gives the message up when ctx ends
+
+	mu    sync.Mutex // guards what follows
 	text  ws.UTF8
 	buf   *outgoingBuffer
 	n     int // in buf
@@ -39,13 +43,31 @@ func (l *link) writer(ctx context.Context, kind MessageType) (io.WriteCloser, er
 	if l.deflate != nil {
 		w.z = newDeflater(l)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stop = context.AfterFunc(ctx, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.alive()
+	})
 	return w, nil
+}
+
+// alive returns why nothing can be written to the message any more, and gives it up
+// if its context has ended; mu is held.
+func (w *writer) alive() error {
+	if w.err == nil && w.ctx.Err() != nil {
+		w.fail(context.Cause(w.ctx))
+	}
+	return w.err
 }
 
 // Write adds to the message. What fills a buffer goes as a frame.
 func (w *writer) Write(p []byte) (int, error) {
-	if w.err != nil {
-		return 0, w.err
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.alive(); err != nil {
+		return 0, err
 	}
 	if w.kind == Text && !w.text.Write(p) {
 		return 0, w.fail(errNotText)
@@ -103,7 +125,7 @@ func (w *writer) flush(payload []byte, final bool) error {
 // connection ends too, unless nothing follows in any case.
 func (w *writer) fail(err error) error {
 	if l := w.link; w.begun && !l.mute.Load() && !l.closeSent.Load() {
-		l.fail(fmt.Errorf("websocket: a message was left unfinished: %w", err))
+		l.fail(fmt.Errorf("websocket: a message was left unfinished: %v", err)) // the context is not of those who see that
 	}
 	w.finish(err)
 	return err
@@ -111,6 +133,7 @@ func (w *writer) fail(err error) error {
 
 func (w *writer) finish(err error) {
 	w.err = err
+	w.stop()
 	if w.z != nil {
 		w.z.finish()
 		w.z = nil
@@ -124,11 +147,13 @@ var errWriterClosed = errors.New("websocket: the message was ended already")
 
 // Close sends what is left and ends the message.
 func (w *writer) Close() error {
-	switch {
-	case w.err == errWriterClosed:
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch err := w.alive(); {
+	case err == errWriterClosed:
 		return nil
-	case w.err != nil:
-		return w.err
+	case err != nil:
+		return err
 	case !w.text.Complete():
 		return w.fail(errNotText)
 	}
