@@ -184,6 +184,9 @@ func agree(resp *godwit.Response, deadline time.Time) (*ws.Deflate, error) {
 	sent := resp.Request().Header
 	_, messages := resp.Upgraded().(engine.MessageConn)
 	switch {
+	case resp.Upgraded() == nil && resp.Status == 426 && resp.Header.Has(versionField): // RFC 6455 §4.2.2
+		return refuse("the server answered 426, and wants Upgrade: %s with %s: %s, where 13 was sent",
+			resp.Header.Joined("Upgrade"), versionField, resp.Header.Joined(versionField))
 	case resp.Upgraded() == nil && resp.Status == 426:
 		return refuse("the server wants another protocol: Upgrade: %s", resp.Header.Joined("Upgrade"))
 	case resp.Upgraded() == nil:

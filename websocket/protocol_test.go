@@ -138,6 +138,7 @@ func TestHandshake(t *testing.T) {
 			opts: []websocket.Option{godwit.ExpectSuccess(true)}, fails: "403"},
 		{name: "extensions of no name", answer: agreeing("Sec-WebSocket-Extensions", ",")},
 		{name: "another protocol", answer: func(*http.Request) (int, http.Header) { return 426, http.Header{"Upgrade": {"h2c"}} }, fails: "h2c"},
+		{name: "another version", answer: refusing(426, "Upgrade", "websocket", "Sec-WebSocket-Version", "8", "Sec-WebSocket-Version", "7"), fails: "Sec-WebSocket-Version: 8, 7, where 13 was sent"},
 		{name: "an ordinary page", answer: func(*http.Request) (int, http.Header) { return 200, http.Header{} }, fails: "200"},
 		{name: "wrong key", answer: change(key, "AAAA"), fails: key},
 		{name: "no key", answer: change(key, ""), fails: key},
