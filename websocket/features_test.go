@@ -15,8 +15,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/ws"
+	"github.com/godwit-go/godwit/plugins/negotiate"
 	"github.com/godwit-go/godwit/websocket"
 )
 
@@ -226,6 +228,43 @@ func TestJSON(t *testing.T) {
 			s.t.Errorf("the connection did not survive: %v", err)
 		}
 	})
+}
+
+// TestJSONByPlugins: what a plugin knows of decoding holds for messages, too; values
+// that godwit.Decode would not ask it for are JSON as all others.
+func TestJSONByPlugins(t *testing.T) {
+	strict := negotiate.Config{Codecs: []godwit.Codec{negotiate.JSON{Mode: negotiate.Strict}}}
+	for name, opts := range map[string][]godwit.ClientOption{"none": nil, "negotiate": {godwit.Install(negotiate.New(strict))}} {
+		t.Run(name, func(t *testing.T) {
+			onMock(t, echo, func(s *scene) {
+				c := s.dial()
+				read[greeting](t, c, `{"Name":"Ada","N":7}`, greeting{"Ada", 7}, true)
+				read[greeting](t, c, `{"Name":"Ada","N":7,"More":1}`, greeting{"Ada", 7}, opts == nil)
+				read(t, c, `"a\tb"`, "a\tb", true)
+				read(t, c, `a`, "", false)
+				read(t, c, ` 5 `, 5, true)
+				read(t, c, `0x5`, 0, false)
+				read(t, c, `404`, godwit.StatusNotFound, true)
+				read(t, c, `null`, greeting{}, true)
+				read(t, c, ``, greeting{}, false)
+				read[*greeting](t, c, ``, nil, false)
+				read[any](t, c, `true`, true, true)
+			}, opts...)
+		})
+	}
+}
+
+// read has text sent back, and reads it as a T.
+func read[T comparable](t *testing.T, c *websocket.Conn, text string, want T, ok bool) {
+	t.Helper()
+	c.Write(t.Context(), websocket.Text, []byte(text))
+	got, err := websocket.ReadJSON[T](t.Context(), c)
+	if (err == nil) != ok || ok && got != want {
+		t.Errorf("%s as %T: %v, %v", text, want, got, err)
+	}
+	if _, undecoded := errors.AsType[*godwit.DecodeError](err); undecoded == ok {
+		t.Errorf("%s as %T: %v", text, want, err)
+	}
 }
 
 func TestPingBehindAMessage(t *testing.T) {

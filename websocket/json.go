@@ -2,18 +2,22 @@ package websocket
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/godwit-go/godwit"
 	"github.com/godwit-go/godwit/internal/recovered"
 )
 
+const mediaType = "application/json"
+
 // jsonCodec returns the codec that the client has for JSON.
 func jsonCodec(client *godwit.Client) godwit.Codec {
 	for _, codec := range client.Codecs() {
 		for _, t := range codec.MediaTypes() {
-			if strings.EqualFold(t, "application/json") {
+			if strings.EqualFold(t, mediaType) {
 				return codec
 			}
 		}
@@ -21,7 +25,8 @@ func jsonCodec(client *godwit.Client) godwit.Codec {
 	return godwit.JSON{}
 }
 
-// WriteJSON sends v as a text message, encoded by the client's codec for JSON.
+// WriteJSON sends v as a text message, encoded by the client's codec for JSON (see
+// godwit.WithCodec). What plugins know of encoding is for bodies of requests alone.
 func (c *Conn) WriteJSON(ctx context.Context, v any) error {
 	at, err := c.writable(ctx)
 	if err != nil {
@@ -34,19 +39,43 @@ func (c *Conn) WriteJSON(ctx context.Context, v any) error {
 	return at.write(ctx, Text, data)
 }
 
-// ReadJSON reads the next message, of either type, as a T, decoded by the
-// client's codec for JSON. A message that is no T is an error and leaves the
-// connection as it is.
+// ReadJSON reads the next message, of either type, as a T, decoded as JSON by the
+// client's plugins and codecs, as godwit.Decode does; what that takes from a body as it
+// is, such as a string, is JSON, too, and the codec's. A message that is no T is a
+// *godwit.DecodeError and leaves the connection as it is.
 func ReadJSON[T any](ctx context.Context, c *Conn) (T, error) {
-	var v T
 	m, err := c.Read(ctx)
 	if err != nil {
-		return v, err
+		var none T
+		return none, err
 	}
-	if err := unmarshal(c.now.Load().settings().codec, m.Data, &v); err != nil {
-		return v, fmt.Errorf("websocket: decode a message as %T: %w", v, err)
+	v, err := decode[T](ctx, c.now.Load().settings(), m.Data)
+	if err != nil {
+		err = fmt.Errorf("websocket: %w", err)
 	}
-	return v, nil
+	return v, err
+}
+
+func decode[T any](ctx context.Context, set *settings, data []byte) (T, error) {
+	if len(data) > 0 && !verbatim[T]() {
+		return godwit.Decode[T](ctx, set.client, mediaType, data)
+	}
+	var v T
+	err := unmarshal(set.codec, data, &v)
+	if err != nil {
+		err = &godwit.DecodeError{Type: reflect.TypeFor[T]().String(), ContentType: mediaType, Err: err}
+	}
+	return v, err
+}
+
+// verbatim reports whether godwit.Decode makes a T of something else than JSON.
+func verbatim[T any]() bool {
+	switch any((*T)(nil)).(type) {
+	case *string, *[]byte, *json.RawMessage, *godwit.Status,
+		*bool, *int, *int8, *int16, *int32, *int64, *uint, *uint8, *uint16, *uint32, *uint64, *float32, *float64:
+		return true
+	}
+	return false
 }
 
 func marshal(codec godwit.Codec, v any) (data []byte, err error) {

@@ -176,7 +176,8 @@ type settings struct {
 	closeTimeout time.Duration
 	pace         pace
 	compressFrom int
-	codec        godwit.Codec
+	client       *godwit.Client
+	codec        godwit.Codec // for JSON
 	reconnects   bool
 }
 
@@ -186,6 +187,7 @@ func settingsOf(client *godwit.Client, a *attr.Attributes) *settings {
 		closeTimeout: closeTimeoutKey.Or(a, DefaultCloseTimeout),
 		pace:         keepAliveKey.Or(a, pace{}),
 		compressFrom: defaultThreshold,
+		client:       client,
 		codec:        jsonCodec(client),
 	}
 	_, s.reconnects = reconnectKey.Get(a)
