@@ -31,6 +31,9 @@ type conn struct {
 
 	used  bool // it has carried an exchange
 	dated bool // a deadline is set
+	// direct: it may be written and read through the prober. That is for sockets
+	// themselves: what a Dial puts around one has Read and Write of its own.
+	direct bool
 
 	// As the pool counts time:
 	made, idleSince, expires time.Duration
@@ -45,6 +48,7 @@ func newConn(d *dial.Conn, p *pool, r *route) *conn {
 			c.prober = newProber(raw)
 		}
 	}
+	c.direct = c.plain() && c.takesIn()
 	return c
 }
 
@@ -150,8 +154,8 @@ func (c *conn) undate() bool {
 	return c.SetDeadline(time.Time{}) == nil
 }
 
-// plain reports whether what is on the wire can be looked at and written through the
-// prober: there is a socket, and no TLS.
+// plain reports whether the look at the connection is the prober's alone: there is a
+// socket, and no TLS.
 func (c *conn) plain() bool { return c.prober != nil && c.bottom == c.Conn.Conn }
 
 // takesIn reports whether a small request can be written without waiting for the

@@ -72,11 +72,11 @@ var errUnasked = errors.New("bytes came in before the first request")
 // ask writes a whole request and, where that saves a system call, reads the
 // beginning of the answer into the buffer: read then returns it.
 func (x *exchange) ask(request []byte) error {
-	if !x.unseen || x.clock.each() || x.req.Trace != nil { // which is to be told in between
+	if !x.unseen || !x.conn.direct || x.clock.each() || x.req.Trace != nil { // which is to be told in between
 		if !x.seen() {
 			return errUnfit
 		}
-		if x.req.Body == nil || !x.conn.plain() {
+		if x.req.Body == nil || !x.conn.direct {
 			return x.write(request)
 		}
 		return x.put(request)

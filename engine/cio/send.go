@@ -219,7 +219,7 @@ func (x *exchange) gather(head, body []byte) error {
 	bulk := getBulk()
 	defer putBulk(bulk)
 	request := append(append(bulk[:0], head...), body...)
-	if !x.conn.plain() {
+	if !x.conn.direct {
 		x.startRest(request)
 		return nil
 	}
