@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
@@ -36,7 +37,7 @@ func (x *http2) alias(ctx context.Context, req *engine.Request, own dial.Route) 
 		return own, nil
 	}
 	host, port, err := net.SplitHostPort(own.Addr)
-	if err != nil || x.placed(own.Addr, host) {
+	if err != nil || x.placed(host, port) {
 		return own, nil
 	}
 	x.mu.Lock()
@@ -69,11 +70,15 @@ func (x *http2) alias(ctx context.Context, req *engine.Request, own dial.Route) 
 	return other, nil
 }
 
-// placed reports whether Config.Hosts says where an origin is.
-func (x *http2) placed(addr, host string) bool {
-	hosts := x.engine.config.Hosts
-	_, byAddr := hosts[addr]
-	_, byHost := hosts[host]
+// placed reports whether Config.Hosts says where an origin is. Its keys are names
+// without a final dot, and addresses in their shortest form.
+func (x *http2) placed(host, port string) bool {
+	hosts, key := x.engine.config.Hosts, strings.TrimSuffix(host, ".")
+	if a, err := netip.ParseAddr(host); err == nil {
+		key = a.Unmap().String()
+	}
+	_, byAddr := hosts[net.JoinHostPort(key, port)]
+	_, byHost := hosts[key]
 	return byAddr || byHost
 }
 
@@ -95,6 +100,9 @@ func covers(key dial.Route, info *engine.Conn, host, port string) bool {
 
 // remote returns where a connection leads to, if that is an address.
 func remote(info *engine.Conn) (netip.AddrPort, bool) {
+	if info.Remote == nil {
+		return netip.AddrPort{}, false
+	}
 	addr, err := netip.ParseAddrPort(info.Remote.String())
 	return addr, err == nil
 }

@@ -97,6 +97,47 @@ func TestCoalesceHosts(t *testing.T) {
 	}
 }
 
+// TestCoalesceHostsAsPeopleWriteThem: an origin is placed however its URL spells it.
+func TestCoalesceHostsAsPeopleWriteThem(t *testing.T) {
+	b, _, _ := counted(t, true, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "B") })
+	addr := b.Listener.Addr().String()
+	for host, origin := range map[string]string{"www.example.com": "www.example.com.", "127.0.0.1": "[::ffff:127.0.0.1]"} {
+		for _, port := range []string{"", ":PORT"} {
+			e, port := coalescing(t, "A", cio.Config{Hosts: map[string]string{host + port: addr}})
+			for _, get := range []struct{ host, want string }{{"example.com", "A"}, {origin, "B"}} {
+				if _, got, err := send(t, e, "https://"+get.host+":"+port); got != get.want || err != nil {
+					t.Errorf("Hosts[%q]: %s is served by %q, %v, want %s", host, get.host, got, err, get.want)
+				}
+			}
+		}
+	}
+}
+
+// nowhere is a connection without addresses.
+type nowhere struct{ net.Conn }
+
+func (nowhere) LocalAddr() net.Addr  { return nil }
+func (nowhere) RemoteAddr() net.Addr { return nil }
+
+// TestCoalesceNowhere: where a connection leads to is not known of all, and those are
+// not shared.
+func TestCoalesceNowhere(t *testing.T) {
+	s, n, config := counted(t, true, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") })
+	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
+	e := newEngine(t, cio.Config{TLS: config, Coalesce: true, Resolve: loopback, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, address)
+		return nowhere{c}, err
+	}})
+	for _, host := range []string{"example.com", "www.example.com"} {
+		if resp, got, err := send(t, e, "https://"+host+":"+port); got != "ok" || err != nil || resp.Conn.Remote != nil {
+			t.Errorf("%s: %q, %v", host, got, err)
+		}
+	}
+	if n := n.Load(); n != 2 {
+		t.Errorf("%d connections, want 2", n)
+	}
+}
+
 // TestCoalesceLimits: the look-up keeps the request's limits and its context.
 func TestCoalesceLimits(t *testing.T) {
 	e, port := coalescing(t, "ok", cio.Config{Resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
