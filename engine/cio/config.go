@@ -69,7 +69,9 @@ type Config struct {
 	Proxy engine.ProxyFunc
 	// Dial opens connections; nil = net.Dialer. LocalAddr, DialControl and the
 	// fields for TCP are then its own affair. It must return when its context ends:
-	// a request does not wait for it any longer, and the bounds do not count it.
+	// a request does not wait for it any longer, and the bounds do not count it. A
+	// connection whose SetDeadline is an error, as of ssh, is read and written by
+	// goroutines, one for each Read or Write: all limits hold there too.
 	Dial engine.DialFunc
 	// Resolve looks up host names; nil = net.DefaultResolver.
 	Resolve engine.ResolveFunc
@@ -182,7 +184,7 @@ func (c Config) dialer(sessions tls.ClientSessionCache) *dial.Dialer {
 		TLS:       c.TLS,
 		Sessions:  sessions,
 		Proxy:     c.Proxy,
-		Dial:      c.Dial,
+		Dial:      dialTimed(c.Dial, c.Go),
 		Resolve:   c.Resolve,
 		Control:   c.DialControl,
 		Go:        c.Go,

@@ -158,6 +158,13 @@ func (c *conn) undate() bool {
 // socket, and no TLS.
 func (c *conn) plain() bool { return c.prober != nil && c.bottom == c.Conn.Conn }
 
+// resumes reports whether a Write that its deadline has ended tells what the system has
+// taken in, and can be gone on with.
+func (c *conn) resumes() bool {
+	_, timed := c.bottom.(*timed)
+	return !timed && c.bottom == c.Conn.Conn
+}
+
 // takesIn reports whether a small request can be written without waiting for the
 // peer: there is a buffer on the way, the kernel's.
 func (c *conn) takesIn() bool {
@@ -177,6 +184,9 @@ var past = time.Unix(1, 0)
 // to the next request.
 func (c *conn) fit() bool {
 	if c.prober != nil && !c.prober.quiet() {
+		return false
+	}
+	if t, ok := c.bottom.(*timed); ok && !t.quiet() {
 		return false
 	}
 	if c.bottom != c.Conn.Conn {

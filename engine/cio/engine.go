@@ -5,7 +5,8 @@
 // itself. There is no goroutine for a connection and none for a request, unless
 // the body is large or not in memory: it is then written by a second goroutine
 // while the first one waits for the response, which may come early. An idle
-// connection holds no buffers.
+// connection holds no buffers. What a Dial returns may be without deadlines: its
+// Reads and Writes have goroutines.
 //
 // Right before a request is written, a look at the connection tells whether
 // anything came in unasked: then it is closed, and another one used. What crosses

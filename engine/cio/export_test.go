@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/godwit-go/godwit/engine"
 	"github.com/godwit-go/godwit/internal/dial"
 	h2pool "github.com/godwit-go/godwit/internal/h2/pool"
 	"github.com/godwit-go/godwit/internal/socket"
@@ -57,6 +58,9 @@ func QueueForHTTP2(e *Engine, addr string) (leave func()) {
 		wg.Wait()
 	}
 }
+
+// DialTimed makes of dial one whose connections have deadlines.
+func DialTimed(dial engine.DialFunc) engine.DialFunc { return dialTimed(dial, nil) }
 
 // ReadsTwo reports whether a ReadTwo of an upgraded connection fills both pieces.
 func ReadsTwo(c io.ReadWriteCloser) bool {

@@ -161,15 +161,15 @@ func (x *exchange) write(p []byte) error {
 		n, err := x.conn.Write(p)
 		return x.wrote(n, err)
 	}
-	plain := x.conn.bottom == x.conn.Conn.Conn
+	resumes := x.conn.resumes()
 	for begin := time.Now(); len(p) > 0; {
 		piece := p
-		if !plain {
+		if !resumes {
 			// After a timeout TLS cannot tell what was sent: a piece is a record.
 			piece = p[:min(len(p), 16<<10)]
 		}
 		d := x.clock.WriteDue(begin)
-		if plain {
+		if resumes {
 			d = x.clock.look(d)
 		}
 		x.conn.SetWriteDeadline(d.At)
@@ -186,7 +186,7 @@ func (x *exchange) write(p []byte) error {
 		if !isDeadline(err) {
 			return err
 		}
-		if !plain {
+		if !resumes {
 			return d.Err()
 		}
 		if d = x.clock.WriteDue(begin); d.Over(time.Now()) {

@@ -247,7 +247,7 @@ func (p *pipe) write(t *ticket, b []byte) error {
 			return t.x.ctxError()
 		case d.At.IsZero():
 			return err
-		case n == 0 || d.Kind != engine.KindIdle || p.conn.bottom != p.conn.Conn.Conn:
+		case n == 0 || d.Kind != engine.KindIdle || !p.conn.resumes():
 			return d.Err()
 		}
 		b = b[n:]

@@ -36,8 +36,8 @@ func slow(c *peerConn) { // a byte every 3 s
 
 func deaf(*peerConn) { time.Sleep(time.Hour) }
 
-// timeoutCases are exchanges that a limit ends, and which.
-var timeoutCases = []struct {
+// timeoutCase is an exchange that a limit ends, and which.
+type timeoutCase struct {
 	name     string
 	script   func(*peerConn)
 	timeouts engine.Timeouts
@@ -49,7 +49,9 @@ var timeoutCases = []struct {
 	want  engine.TimeoutKind // "" = no timeout
 	after time.Duration
 	body  bool // the error is the body's
-}{
+}
+
+var timeoutCases = []timeoutCase{
 	{name: "deadline, no head", script: silent, deadline: 5 * sec, want: engine.KindRequest, after: 5 * sec},
 	{name: "deadline, attempt", script: silent, deadline: 5 * sec, kind: engine.KindAttempt, want: engine.KindAttempt, after: 5 * sec},
 	{name: "deadline, body", script: half, deadline: 5 * sec, want: engine.KindRequest, after: 5 * sec, body: true},
@@ -74,59 +76,55 @@ var timeoutCases = []struct {
 // exact.
 func TestTimeouts(t *testing.T) {
 	for _, tc := range timeoutCases {
-		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				d := newPipes(t, tc.script)
-				e := newEngine(t, cio.Config{Dial: d.dial})
-				req := d.get()
-				req.Timeouts = tc.timeouts
-				if tc.post {
-					req.Method, req.Body = "POST", streamed("", -1)
-				}
-				begin := time.Now()
-				if tc.deadline > 0 {
-					req.Deadline, req.DeadlineKind, req.DeadlineLimit, req.HeadOnly = begin.Add(tc.deadline), tc.kind, tc.deadline, tc.headOnly
-				}
-				resp, err := e.Execute(t.Context(), req)
-				if err != nil && tc.body {
-					t.Fatal(err)
-				}
-				if err == nil {
-					_, err = io.ReadAll(resp.Body)
-					resp.Body.Close()
-				}
-				if tc.want == "" {
-					if err != nil {
-						t.Fatal(err)
-					}
-					return
-				}
-				te, isTimeout := errors.AsType[*engine.TimeoutError](err)
-				if !isTimeout || te.Kind != tc.want || te.Limit != tc.after || !errors.Is(err, context.DeadlineExceeded) {
-					t.Fatalf("error = %v, want %s after %v", err, tc.want, tc.after)
-				}
-				if took := time.Since(begin); took != tc.after {
-					t.Errorf("after %v, want %v", took, tc.after)
-				}
-				if s := e.Stats(); s.Open != 0 {
-					t.Errorf("the connection is still open: %+v", s)
-				}
-			})
-		})
+		t.Run(tc.name, func(t *testing.T) { bothWays(t, tc.script, tc.test) })
+	}
+}
+
+func (tc *timeoutCase) test(t *testing.T, d *pipes, e *cio.Engine) {
+	req := d.get()
+	req.Timeouts = tc.timeouts
+	if tc.post {
+		req.Method, req.Body = "POST", streamed("", -1)
+	}
+	begin := time.Now()
+	if tc.deadline > 0 {
+		req.Deadline, req.DeadlineKind, req.DeadlineLimit, req.HeadOnly = begin.Add(tc.deadline), tc.kind, tc.deadline, tc.headOnly
+	}
+	resp, err := e.Execute(t.Context(), req)
+	if err != nil && tc.body {
+		t.Fatal(err)
+	}
+	if err == nil {
+		_, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+	}
+	if tc.want == "" {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	te, isTimeout := errors.AsType[*engine.TimeoutError](err)
+	if !isTimeout || te.Kind != tc.want || te.Limit != tc.after || !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("error = %v, want %s after %v", err, tc.want, tc.after)
+	}
+	if took := time.Since(begin); took != tc.after {
+		t.Errorf("after %v, want %v", took, tc.after)
+	}
+	if s := e.Stats(); s.Open != 0 {
+		t.Errorf("the connection is still open: %+v", s)
 	}
 }
 
 // TestIdleCountsBothWays: a read may wait for longer than the idle timeout while
 // the request is still going out.
 func TestIdleCountsBothWays(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := newPipes(t, func(c *peerConn) {
-			c.head()
-			c.take(len("1\r\nx\r\n")*9 + len("0\r\n\r\n"))
-			c.send(ok)
-			c.rest()
-		})
-		e := newEngine(t, cio.Config{Dial: d.dial})
+	bothWays(t, func(c *peerConn) {
+		c.head()
+		c.take(len("1\r\nx\r\n")*9 + len("0\r\n\r\n"))
+		c.send(ok)
+		c.rest()
+	}, func(t *testing.T, d *pipes, e *cio.Engine) {
 		r, w := io.Pipe()
 		go func() {
 			for range 9 {
@@ -217,9 +215,7 @@ func TestDeadlineOfTheHead(t *testing.T) {
 // TestDeadlineDoesNotOutliveItsRequest: the next request on the connection has
 // none.
 func TestDeadlineDoesNotOutliveItsRequest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := newPipes(t, answering(ok))
-		e := newEngine(t, cio.Config{Dial: d.dial})
+	bothWays(t, answering(ok), func(t *testing.T, d *pipes, e *cio.Engine) {
 		for _, timeouts := range []engine.Timeouts{{}, {Idle: time.Second}, {Header: time.Second}} {
 			req := d.get()
 			req.Deadline = time.Now().Add(time.Second)
@@ -234,17 +230,15 @@ func TestDeadlineDoesNotOutliveItsRequest(t *testing.T) {
 }
 
 func TestExpectTimeoutIsNoLimitForTheAnswer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := newPipes(t, func(c *peerConn) {
-			c.head()
-			c.take(5)
-			time.Sleep(time.Minute)
-			c.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
-			time.Sleep(time.Minute)
-			c.send("ok")
-			c.rest()
-		})
-		e := newEngine(t, cio.Config{Dial: d.dial})
+	bothWays(t, func(c *peerConn) {
+		c.head()
+		c.take(5)
+		time.Sleep(time.Minute)
+		c.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+		time.Sleep(time.Minute)
+		c.send("ok")
+		c.rest()
+	}, func(t *testing.T, d *pipes, e *cio.Engine) {
 		req := d.get()
 		req.Method, req.Body, req.Header = "POST", streamed("hello", 5), header.New("Expect", "100-continue")
 		begin := time.Now()
@@ -263,9 +257,7 @@ func TestCancel(t *testing.T) {
 		"in a body": {func(c *peerConn) { c.head(); c.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe"); c.rest() }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				d := newPipes(t, tc.script)
-				e := newEngine(t, cio.Config{Dial: d.dial})
+			bothWays(t, tc.script, func(t *testing.T, d *pipes, e *cio.Engine) {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				cause := errors.New("own reason")
 				time.AfterFunc(time.Second, func() { cancel(cause) })
