@@ -102,8 +102,12 @@ func explainTLS(err error, conn net.Conn, config *tls.Config) error {
 	if !ok {
 		return fmt.Errorf("handshake with %s: %w", config.ServerName, err)
 	}
-	if string(record.RecordHeader[:]) == "HTTP/" {
-		return fmt.Errorf("%s answers in plain HTTP, not TLS, at %s: %w", config.ServerName, conn.RemoteAddr(), err)
+	who := config.ServerName
+	if addr := conn.RemoteAddr(); addr != nil { // what a Dial returns may not know
+		who += " at " + addr.String()
 	}
-	return fmt.Errorf("%s does not speak TLS at %s: %w", config.ServerName, conn.RemoteAddr(), err)
+	if string(record.RecordHeader[:]) == "HTTP/" {
+		return fmt.Errorf("%s answers in plain HTTP, not TLS: %w", who, err)
+	}
+	return fmt.Errorf("%s does not speak TLS: %w", who, err)
 }
