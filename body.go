@@ -185,8 +185,8 @@ func newUserBody(resp *Response, leakable bool) *userBody {
 }
 
 func (b *userBody) Read(p []byte) (int, error) {
-	if err := b.state.final.Load(); err != nil {
-		return 0, *err // the call is over: the engine would tell of that
+	if err := b.state.over(); err != nil {
+		return 0, err // the engine would tell that the call is over
 	}
 	n, err := b.state.inner.Read(p)
 	if err != nil {
@@ -197,12 +197,12 @@ func (b *userBody) Read(p []byte) (int, error) {
 }
 
 func (b *userBody) WriteTo(w io.Writer) (int64, error) {
-	switch err := b.state.final.Load(); {
-	case err == nil:
-	case *err == io.EOF:
+	switch err := b.state.over(); err {
+	case nil:
+	case io.EOF:
 		return 0, nil
 	default:
-		return 0, *err
+		return 0, err
 	}
 	out := &watchedWriter{w: w}
 	n, err := copyBody(out, b.state.inner)
@@ -249,6 +249,18 @@ func (b *userBody) Close() error {
 // errReadClosed is what a read meets after Close.
 var errReadClosed = opError(engine.OpReceive, errors.New("read of a closed response body"))
 
+// over returns what reads return from now on; nil while they go to the engine.
+func (s *userBodyState) over() error {
+	switch final := s.final.Load(); final {
+	case nil:
+		return nil
+	case &errReadClosed:
+		return envelope(s.call, s.request, errReadClosed)
+	default:
+		return *final
+	}
+}
+
 // ended is called when a read returned err: it ends what hangs on the body. What
 // it returns is what all further reads return.
 func (s *userBodyState) ended(err error) error {
@@ -257,8 +269,8 @@ func (s *userBodyState) ended(err error) error {
 		s.base.fire(nil)
 		return err
 	}
-	if final := s.final.Load(); final != nil { // closed meanwhile
-		return *final
+	if final := s.over(); final != nil { // closed meanwhile
+		return final
 	}
 	err = s.tell(err)
 	s.base.note(err)

@@ -19,7 +19,7 @@ type Call struct {
 	client *Client
 	ctx    callContext
 
-	origin *url.URL // for the scheme and the host
+	originHost string // of Origin, as originTLS is
 
 	// parent is the call that this one is a fork of, or nil.
 	parent *Call
@@ -29,9 +29,8 @@ type Call struct {
 
 	prev, next *Call // in the client's list; guarded by its mutex
 
-	open atomic.Pointer[baseBody] // what this branch received last and may not be closed
 	last atomic.Pointer[Request]  // the one sent last
-	head atomic.Pointer[baseBody] // what this branch received last
+	head atomic.Pointer[baseBody] // what this branch received last, closed or not
 
 	// The mutex of ctx guards what follows.
 	rare   *rare
@@ -44,6 +43,7 @@ type Call struct {
 	mode mode
 	// attempted says that attemptEnd was set; it is for the call's goroutine.
 	attempted bool
+	originTLS bool
 
 	request  Request        // the working copy
 	response Response       // of buffered calls
@@ -118,7 +118,8 @@ func (c *Call) Sends() int { return int(c.root().sends.Load()) }
 // SendsLeft returns how often the call may still send req, redirects and
 // attempts counted together: see [MaxSends].
 func (c *Call) SendsLeft(req *Request) int {
-	return max(0, c.client.builtin.maxSends.For(req)-int(c.root().passes.Load()))
+	root := c.root()
+	return max(0, c.client.builtin.maxSends.For(req)-int(max(root.passes.Load(), root.sends.Load())))
 }
 
 // History returns the redirects that were followed, oldest first.
@@ -168,11 +169,21 @@ func (c *Call) Cancel() { c.ctx.end(context.Canceled) }
 // that the call was for when it began to send: redirects, repetitions and load
 // balancers have no part in it. Before that they are "".
 func (c *Call) Origin() (scheme, host string) {
-	u := c.root().origin
-	if u == nil {
+	root := c.root()
+	switch {
+	case root.originHost == "":
 		return "", ""
+	case root.originTLS:
+		return "https", root.originHost
 	}
-	return u.Scheme, u.Host
+	return "http", root.originHost
+}
+
+// setOrigin keeps what u says now: interceptors may change it in place.
+func (c *Call) setOrigin(u *url.URL) {
+	if u != nil {
+		c.originHost, c.originTLS = u.Host, u.Scheme == "https"
+	}
 }
 
 // Fork starts a branch of the call for sends that run beside others: hedging,
@@ -250,7 +261,7 @@ func (c *Call) closeOpen() { c.closeOthers(nil) }
 
 // closeOthers does so unless it is the one to be kept.
 func (c *Call) closeOthers(keep *baseBody) {
-	if b := c.open.Load(); b != nil && b != keep && c.open.CompareAndSwap(b, nil) {
+	if b := c.head.Load(); b != nil && b != keep {
 		b.Close()
 	}
 }

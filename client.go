@@ -257,7 +257,7 @@ func (call *Call) run(ctx context.Context, noRequest bool) (*Response, error) {
 	handler := c.call
 	if call.mode == transport {
 		handler = c.door
-		call.origin = req.URL
+		call.setOrigin(req.URL)
 	}
 	ok := false
 	defer func() {

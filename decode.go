@@ -57,10 +57,33 @@ func As[T any](ctx context.Context, resp *Response) (T, error) {
 // client stands for [Default].
 func Decode[T any](ctx context.Context, c *Client, contentType string, data []byte) (T, error) {
 	var v T
-	resp := &Response{Status: StatusOK, Header: header.New("Content-Type", contentType), owner: c.or()}
+	c = c.or()
+	if codec := c.plainCodec(contentType, data, &v); codec != nil {
+		err := unmarshal(codec, data, &v)
+		if err != nil {
+			err = decodeError(&v, contentType, data, err)
+		}
+		return v, err
+	}
+	resp := &Response{Status: StatusOK, Header: header.New("Content-Type", contentType), owner: c}
 	resp.setSaved(data)
 	err := decode(ctx, resp, &v)
 	return v, err
+}
+
+// plainCodec returns the codec of data if nobody else has to look at it; else nil.
+func (c *Client) plainCodec(contentType string, data []byte, target any) Codec {
+	if c.seesDecoding || len(data) == 0 || !needsCodec(target) || strings.IndexByte(contentType, ';') >= 0 {
+		return nil
+	}
+	if _, raw := target.(*json.RawMessage); raw || data[0] >= 0x80 { // which may be a byte order mark
+		return nil
+	}
+	mt, ok := header.ParseMediaType(contentType)
+	if !ok {
+		return nil
+	}
+	return c.codecFor(mt)
 }
 
 // decodeInto runs the Decode pipeline and wraps its error.
@@ -73,8 +96,8 @@ func decodeInto(ctx context.Context, resp *Response, target any) error {
 	if req == nil {
 		req = new(Request)
 	}
-	if _, told := err.(*Error); told {
-		return err // by the read that failed
+	if resp.told(err) {
+		return err
 	}
 	if resp.call != nil {
 		emit(resp.call.Context(), req, ReceiveFailed{resp.call, err})
@@ -121,18 +144,20 @@ func decode(ctx context.Context, resp *Response, target any) error {
 	if err == nil {
 		return nil
 	}
+	return decodeError(target, resp.Header.Get("Content-Type"), resp.mem.data, err)
+}
+
+// decodeError wraps err, once.
+func decodeError(target any, contentType string, data []byte, err error) error {
 	if _, ok := errors.AsType[*DecodeError](err); ok {
 		return err
 	}
-	return &DecodeError{
-		Type: reflect.TypeOf(target).Elem().String(), ContentType: resp.Header.Get("Content-Type"),
-		Snippet: snippet(resp.mem.data), Err: err,
-	}
+	return &DecodeError{Type: reflect.TypeOf(target).Elem().String(), ContentType: contentType, Snippet: snippet(data), Err: err}
 }
 
 // saveForDecode brings the body into memory.
 func saveForDecode(resp *Response) error {
-	if !resp.isSaved && resp.base.consumed() {
+	if !resp.isSaved && resp.base.consumed() && (resp.call == nil || resp.call.ctx.forced() == nil) {
 		return opError(engine.OpReceive, ErrBodyConsumed)
 	}
 	return resp.Save()

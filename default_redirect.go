@@ -35,7 +35,7 @@ func AllowHTTPSDowngrade(allow bool) Option { return allowDowngrade.Set(allow) }
 func (b *builtins) redirect(next Handler) Handler {
 	return func(ctx context.Context, req *Request) (*Response, error) {
 		first := req
-		CallFrom(ctx).origin = req.URL
+		CallFrom(ctx).setOrigin(req.URL)
 		if !b.follow.For(req) {
 			return next(ctx, req)
 		}

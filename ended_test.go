@@ -102,7 +102,8 @@ func TestReadAfterClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Close()
-	if _, err := resp.Body.Read(make([]byte, 1)); err == nil || err == io.EOF || errors.Is(err, context.Canceled) {
+	_, err = resp.Body.Read(make([]byte, 1))
+	if ge, ok := errors.AsType[*godwit.Error](err); !ok || ge.URL != base || errors.Is(err, context.Canceled) {
 		t.Errorf("a read after Close: %v", err)
 	}
 	if len(seen.events)+len(seen.handled) > 0 || resp.Call().Err() != nil {
@@ -144,6 +145,48 @@ func TestCancelledIsTold(t *testing.T) {
 		}, unread.options())
 		unread.want(t, "an unread stream, "+name, "failed", "cancelled")
 	}
+}
+
+// TestCancelledBeforeRead: who reads such a stream as a value gets the reason, and
+// it is told once.
+func TestCancelledBeforeRead(t *testing.T) {
+	why := errors.New("mine")
+	var seen told
+	virtual(t, answers(mock.OK("0123").WithStall(2)), func(t *testing.T, c *godwit.Client) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
+		resp, err := c.Open(ctx, godwit.NewRequest("GET", base))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel(why)
+		synctest.Wait()
+		if _, err := godwit.As[string](t.Context(), resp); !errors.Is(err, why) {
+			t.Errorf("got %v", err)
+		}
+		resp.Close()
+	}, seen.options())
+	seen.want(t, "cancelled before the first read", "failed", "cancelled")
+}
+
+// TestNestedCallInDecoding: the error of a call that an interceptor makes is that
+// of the call around it, too.
+func TestNestedCallInDecoding(t *testing.T) {
+	other, _ := client(t, answers(mock.Always(mock.JSON(200, "no number"))))
+	var seen told
+	c, _ := client(t, answers(mock.OK("0123")), seen.options(),
+		godwit.InterceptDecode(godwit.DecodeReceive, func(ctx context.Context, d *godwit.Decoding, next godwit.DecodeHandler) (bool, error) {
+			_, err := godwit.Get[struct{}](ctx, other, base+"/nested")
+			return false, err
+		}))
+	resp, err := c.Do(t.Context(), godwit.NewRequest("GET", base))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := godwit.As[string](t.Context(), resp); err == nil || resp.Call().Err() == nil {
+		t.Errorf("%v, the call has %v", err, resp.Call().Err())
+	}
+	seen.want(t, "nested", "failed")
 }
 
 // TestCancelWithForks: the call knows that it was cancelled though the fork that
@@ -268,6 +311,9 @@ func TestSendsInsideGuard(t *testing.T) {
 					return nil, err
 				}
 				sent++
+				if left := godwit.CallFrom(ctx).SendsLeft(req); left != 5-sent {
+					t.Errorf("%d left after %d", left, sent)
+				}
 			}
 			return next(ctx, req)
 		}))

@@ -311,7 +311,6 @@ func (c *Call) received(req *Request, answer *engine.Response) *Response {
 			}
 		})
 	}
-	c.open.Store(base)
 	c.head.Store(base)
 	if c.ctx.over.Load() { // ended while the head came in
 		base.Close()

@@ -139,7 +139,7 @@ func (s *Scope) AddDecodePhaseAfter(anchor, phase DecodePhase) {
 // OnRequest runs f once a call, in phase CallState. f may change the request.
 func (s *Scope) OnRequest(f func(context.Context, *Request) error) {
 	if f == nil {
-		s.note(noFunction("%s"))
+		s.note(noFunction("OnRequest"))
 		return
 	}
 	s.InterceptCall(CallState, func(ctx context.Context, req *Request, next Handler) (*Response, error) {
@@ -154,7 +154,7 @@ func (s *Scope) OnRequest(f func(context.Context, *Request) error) {
 // attempt. f gets a copy of the request that it may change.
 func (s *Scope) OnSend(f func(context.Context, *Request) error) {
 	if f == nil {
-		s.note(noFunction("%s"))
+		s.note(noFunction("OnSend"))
 		return
 	}
 	s.Intercept(SendState, func(ctx context.Context, req *Request, next Handler) (*Response, error) {
@@ -169,7 +169,7 @@ func (s *Scope) OnSend(f func(context.Context, *Request) error) {
 // OnResponse runs f for every response, in phase SendReceive.
 func (s *Scope) OnResponse(f func(context.Context, *Response) error) {
 	if f == nil {
-		s.note(noFunction("%s"))
+		s.note(noFunction("OnResponse"))
 		return
 	}
 	s.Intercept(SendReceive, func(ctx context.Context, req *Request, next Handler) (*Response, error) {
@@ -189,7 +189,7 @@ func (s *Scope) OnResponse(f func(context.Context, *Response) error) {
 // content; f returns nil to leave it to others.
 func (s *Scope) TransformRequest(f func(ctx context.Context, req *Request) (content.Content, error)) {
 	if f == nil {
-		s.note(noFunction("%s"))
+		s.note(noFunction("TransformRequest"))
 		return
 	}
 	s.InterceptCall(CallTransform, func(ctx context.Context, req *Request, next Handler) (*Response, error) {
@@ -210,7 +210,7 @@ func (s *Scope) TransformRequest(f func(ctx context.Context, req *Request) (cont
 // f sets what d.Target points to and returns true, or returns false.
 func (s *Scope) TransformResponse(f func(ctx context.Context, d *Decoding) (bool, error)) {
 	if f == nil {
-		s.note(noFunction("%s"))
+		s.note(noFunction("TransformResponse"))
 		return
 	}
 	s.InterceptDecode(DecodeTransform, func(ctx context.Context, d *Decoding, next DecodeHandler) (bool, error) {

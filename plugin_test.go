@@ -215,13 +215,13 @@ func TestBadPlugins(t *testing.T) {
 		"unknown phase": godwit.Intercept("Nowhere", noting("x")),
 		"nil":           godwit.Install(nil),
 		"nil function":  godwit.Intercept(godwit.SendAuth, nil),
-		"nil hook":      godwit.Install(godwit.PluginFunc("p", func(s *godwit.Scope) error { s.OnRequest(nil); return nil })),
-		"nil handler":   godwit.Install(godwit.PluginFunc("p", func(s *godwit.Scope) error { s.OnError(nil); return nil })),
+		"OnRequest":     godwit.Install(godwit.PluginFunc("p", func(s *godwit.Scope) error { s.OnRequest(nil); return nil })),
+		"OnError":       godwit.Install(godwit.PluginFunc("p", func(s *godwit.Scope) error { s.OnError(nil); return nil })),
 		"anchor":        godwit.Install(godwit.PluginFunc("p", func(s *godwit.Scope) error { s.AddPhaseAfter("Nowhere", "X"); return nil })),
 	} {
 		c := godwit.New(godwit.WithEngineInstance(mock.New()), opt)
-		if c.Err() == nil {
-			t.Errorf("%s: no error", name)
+		if err := c.Err(); err == nil || strings.HasPrefix(name, "On") && !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := c.Do(t.Context(), godwit.NewRequest("GET", base)); err == nil {
 			t.Errorf("%s: the call works", name)
@@ -241,6 +241,19 @@ func TestReplacedPluginIsForgotten(t *testing.T) {
 	}
 	if err := c.With().With().Err(); err == nil || strings.Count(err.Error(), "broken") != 1 {
 		t.Errorf("of a sibling's sibling: %v", err)
+	}
+}
+
+// TestOriginStays: what interceptors do to the URL in place does not move it.
+func TestOriginStays(t *testing.T) {
+	var host string
+	c, _ := client(t, answers(mock.OK("")), godwit.Intercept(godwit.SendRetry, func(ctx context.Context, req *godwit.Request, next godwit.Handler) (*godwit.Response, error) {
+		req.URL.Host = "mirror.example"
+		_, host = godwit.CallFrom(ctx).Origin()
+		return next(ctx, req)
+	}))
+	if _, err := c.Do(t.Context(), godwit.NewRequest("GET", base)); err != nil || host != "example.org" {
+		t.Errorf("the origin is %q, %v", host, err)
 	}
 }
 

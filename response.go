@@ -218,8 +218,8 @@ func (r *Response) Save() error {
 	data, err := readAll(r.Body, length, limit)
 	if err != nil {
 		r.base.note(err)
-		if _, told := err.(*Error); told {
-			// By the body of a stream, which has said all that there is to say.
+		if r.told(err) {
+			// There is nothing to be added.
 		} else if r.call != nil { // before Close, which ends the fork that the response came by
 			err = r.call.explainBody(err)
 		} else {
@@ -232,6 +232,17 @@ func (r *Response) Save() error {
 	r.close()
 	r.setSaved(data)
 	return nil
+}
+
+// told reports whether err is what the body of a stream has failed with, and told
+// listeners and error handlers.
+func (r *Response) told(err error) bool {
+	body, ok := r.Body.(*userBody)
+	if !ok {
+		return false
+	}
+	final := body.state.final.Load()
+	return final != nil && *final == err
 }
 
 func (r *Response) setSaved(data []byte) {

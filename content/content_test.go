@@ -359,3 +359,16 @@ func TestProgressKeepsSendfile(t *testing.T) {
 		t.Errorf("%d bytes, %v, %d files seen", n, err, w.files)
 	}
 }
+
+// TestComparable: a body can be told from another one.
+func TestComparable(t *testing.T) {
+	for name, body := range map[string]func() content.Content{
+		"Reader": func() content.Content { return content.Reader(strings.NewReader(""), "", -1) },
+		"Once":   func() content.Content { return content.Once(content.Text("")) },
+	} {
+		a, b := body(), body()
+		if same := a; a == b || a != same {
+			t.Errorf("%s: two are one, or one is two", name)
+		}
+	}
+}

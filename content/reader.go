@@ -59,7 +59,7 @@ func (c opener) Open(ctx context.Context) (io.ReadCloser, error) {
 // Once returns c as a body that can be sent only once: it is not Replayable, and
 // a second Open returns [ErrConsumed]. An Open that fails counts too.
 func Once(c Content) Content {
-	return keepTrailers(once{c, new(atomic.Bool)}, c)
+	return keepTrailers(&once{c, new(atomic.Bool)}, c)
 }
 
 type once struct {
@@ -67,9 +67,9 @@ type once struct {
 	opened *atomic.Bool
 }
 
-func (c once) Replayable() bool { return false }
+func (c *once) Replayable() bool { return false }
 
-func (c once) Open(ctx context.Context) (io.ReadCloser, error) {
+func (c *once) Open(ctx context.Context) (io.ReadCloser, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
@@ -79,10 +79,10 @@ func (c once) Open(ctx context.Context) (io.ReadCloser, error) {
 	return c.Content.Open(ctx)
 }
 
-func (c once) Prepare(each func(Content) (Content, error)) (out Content, err error) {
+func (c *once) Prepare(each func(Content) (Content, error)) (Content, error) {
 	if c.opened.Load() {
 		return nil, ErrConsumed
 	}
-	c.Content, err = each(c.Content)
-	return c, err
+	inner, err := each(c.Content)
+	return &once{inner, c.opened}, err
 }
