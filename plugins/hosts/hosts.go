@@ -46,10 +46,11 @@ type Rule struct {
 	// none.
 	BasePath string
 	// Options are settings, of godwit or of plugins. Fields and parameters among
-	// them count like those above. Two kinds can't be set here: the request
+	// them count like those above. Three kinds can't be set here: the request
 	// timeout and MaxBody, as a call begins before its host is known (use
-	// godwit.AttemptTimeout), and what builds a URL or a body (Path, BaseURL,
-	// Body, Cookie: give Header a Cookie field).
+	// godwit.AttemptTimeout), what builds a URL or a body (Path, BaseURL, Body,
+	// Cookie: give Header a Cookie field), and what packages websocket and sse make
+	// of a connection, which they ask the call: give these options to Dial or Events.
 	Options []godwit.Option
 }
 
