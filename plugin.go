@@ -136,10 +136,11 @@ func (s *Scope) AddDecodePhaseAfter(anchor, phase DecodePhase) {
 	s.note(s.decode.InsertAfter(anchor, phase))
 }
 
-// OnRequest runs f once a call, in phase CallState. f may change the request.
+// OnRequest runs f once a call, in phase CallState. f may change the request, and
+// sets another URL in place of changing the one that is there, which is the
+// caller's.
 func (s *Scope) OnRequest(f func(context.Context, *Request) error) {
-	if f == nil {
-		s.note(noFunction("OnRequest"))
+	if s.lacks(f == nil, "OnRequest") {
 		return
 	}
 	s.InterceptCall(CallState, func(ctx context.Context, req *Request, next Handler) (*Response, error) {
@@ -151,14 +152,17 @@ func (s *Scope) OnRequest(f func(context.Context, *Request) error) {
 }
 
 // OnSend runs f before every real send, in phase SendState: each hop and
-// attempt. f gets a copy of the request that it may change.
+// attempt. f gets a copy of the request that it may change, its URL too.
 func (s *Scope) OnSend(f func(context.Context, *Request) error) {
-	if f == nil {
-		s.note(noFunction("OnSend"))
+	if s.lacks(f == nil, "OnSend") {
 		return
 	}
 	s.Intercept(SendState, func(ctx context.Context, req *Request, next Handler) (*Response, error) {
 		req = req.Clone()
+		if req.URL != nil {
+			u := *req.URL
+			req.URL = &u
+		}
 		if err := f(ctx, req); err != nil {
 			return nil, err
 		}
@@ -168,8 +172,7 @@ func (s *Scope) OnSend(f func(context.Context, *Request) error) {
 
 // OnResponse runs f for every response, in phase SendReceive.
 func (s *Scope) OnResponse(f func(context.Context, *Response) error) {
-	if f == nil {
-		s.note(noFunction("OnResponse"))
+	if s.lacks(f == nil, "OnResponse") {
 		return
 	}
 	s.Intercept(SendReceive, func(ctx context.Context, req *Request, next Handler) (*Response, error) {
@@ -188,8 +191,7 @@ func (s *Scope) OnResponse(f func(context.Context, *Response) error) {
 // TransformRequest runs f in phase CallTransform to make the request's body into
 // content; f returns nil to leave it to others.
 func (s *Scope) TransformRequest(f func(ctx context.Context, req *Request) (content.Content, error)) {
-	if f == nil {
-		s.note(noFunction("TransformRequest"))
+	if s.lacks(f == nil, "TransformRequest") {
 		return
 	}
 	s.InterceptCall(CallTransform, func(ctx context.Context, req *Request, next Handler) (*Response, error) {
@@ -209,8 +211,7 @@ func (s *Scope) TransformRequest(f func(ctx context.Context, req *Request) (cont
 // TransformResponse runs f in phase DecodeTransform to make a body into a value:
 // f sets what d.Target points to and returns true, or returns false.
 func (s *Scope) TransformResponse(f func(ctx context.Context, d *Decoding) (bool, error)) {
-	if f == nil {
-		s.note(noFunction("TransformResponse"))
+	if s.lacks(f == nil, "TransformResponse") {
 		return
 	}
 	s.InterceptDecode(DecodeTransform, func(ctx context.Context, d *Decoding, next DecodeHandler) (bool, error) {
@@ -223,8 +224,7 @@ func (s *Scope) TransformResponse(f func(ctx context.Context, d *Decoding) (bool
 
 // OnError adds an error handler.
 func (s *Scope) OnError(f ErrorHandler) {
-	if f == nil {
-		s.note(noFunction("OnError"))
+	if s.lacks(f == nil, "OnError") {
 		return
 	}
 	s.client.handlers = append(s.client.handlers, f)
@@ -232,14 +232,19 @@ func (s *Scope) OnError(f ErrorHandler) {
 
 // OnClose runs f when the client is closed and its last call has ended.
 func (s *Scope) OnClose(f func()) {
-	if f == nil {
-		s.note(noFunction("OnClose"))
+	if s.lacks(f == nil, "OnClose") {
 		return
 	}
 	s.client.state.onRelease(f)
 }
 
-func noFunction(name string) error { return fmt.Errorf("%s: the function is nil", name) }
+// lacks notes that a hook was given no function, if so.
+func (s *Scope) lacks(isNil bool, hook string) bool {
+	if isNil {
+		s.note(fmt.Errorf("%s: the function is nil", hook))
+	}
+	return isNil
+}
 
 // Listen adds a listener from a plugin, a function such as [On] takes:
 // func(context.Context, E).

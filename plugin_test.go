@@ -230,6 +230,26 @@ func TestBadPlugins(t *testing.T) {
 	}
 }
 
+// TestOnSendChangesACopy: what it does to the URL is for one send.
+func TestOnSendChangesACopy(t *testing.T) {
+	c, eng := client(t, answers(mock.Always(mock.OK(""))), godwit.Install(godwit.PluginFunc("p", func(s *godwit.Scope) error {
+		s.OnSend(func(_ context.Context, req *godwit.Request) error {
+			req.URL.Path += "x"
+			return nil
+		})
+		return nil
+	})))
+	req := godwit.NewRequest("GET", base+"/")
+	for range 2 {
+		if _, err := c.Do(t.Context(), req); err != nil || req.URL.Path != "/" {
+			t.Errorf("the caller's URL is %s, %v", req.URL, err)
+		}
+	}
+	if got := eng.Requests()[1].URL.Path; got != "/x" {
+		t.Errorf("sent to %s", got)
+	}
+}
+
 // TestReplacedPluginIsForgotten: what was wrong with it, too.
 func TestReplacedPluginIsForgotten(t *testing.T) {
 	bad := godwit.Install(godwit.PluginFunc("p", func(*godwit.Scope) error { return errors.New("broken") }))

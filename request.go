@@ -159,7 +159,7 @@ func (b *readerBody) asContent(length int64) content.Content {
 
 // Clone returns a copy that can be changed without touching r. It copies little
 // now and the header when it is first changed, so r must not change while the
-// copy is in use.
+// copy is in use. What URL points to is shared: set another one.
 func (r *Request) Clone() *Request {
 	c := *r
 	c.Header, c.ownExtra = r.Header.View(), false

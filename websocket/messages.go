@@ -164,14 +164,9 @@ func (l *messageLink) writer(ctx context.Context, kind MessageType) (io.WriteClo
 	if err := l.turn(ctx, &l.writing); err != nil {
 		return nil, err
 	}
-	w := &messageWriter{link: l, ctx: ctx, kind: kind}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.stop = context.AfterFunc(ctx, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.alive()
-	})
+	w := &messageWriter{link: l, kind: kind}
+	w.ctx, w.giveUp = ctx, w.finish
+	w.attend()
 	return w, nil
 }
 
@@ -214,28 +209,14 @@ func (l *messageLink) close(code StatusCode, reason string) error {
 
 // messageWriter gathers a message.
 type messageWriter struct {
+	unfinished
 	link *messageLink
-	ctx  context.Context
 	kind MessageType
-	stop func() bool // of what gives the message up when ctx ends
-
-	mu  sync.Mutex // guards what follows
-	buf bytes.Buffer
-	err error
-}
-
-// alive returns why nothing can be added any more, and gives the message up if its
-// context has ended; mu is held.
-func (w *messageWriter) alive() error {
-	if w.err == nil && w.ctx.Err() != nil {
-		w.finish(context.Cause(w.ctx))
-	}
-	return w.err
+	buf  bytes.Buffer
 }
 
 func (w *messageWriter) finish(err error) {
-	w.err = err
-	w.stop()
+	w.unfinished.finish(err)
 	w.link.writing.unlock()
 }
 

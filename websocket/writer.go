@@ -11,20 +11,53 @@ import (
 	"github.com/godwit-go/godwit/internal/ws"
 )
 
+// unfinished is a message that is being written: it ends with Close, by an error,
+// or with its context, while others wait for their turn.
+type unfinished struct {
+	ctx    context.Context
+	giveUp func(cause error) // when ctx has ended
+	stop   func() bool       // waiting for that
+
+	mu  sync.Mutex // guards what follows, and the writer that this is in
+	err error      // why nothing can be added
+}
+
+// attend gives the message up when its context ends, though nobody writes.
+func (u *unfinished) attend() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.stop = context.AfterFunc(u.ctx, func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.alive()
+	})
+}
+
+// alive returns why nothing can be added any more, and gives the message up if its
+// context has ended; mu is held.
+func (u *unfinished) alive() error {
+	if u.err == nil && u.ctx.Err() != nil {
+		u.giveUp(context.Cause(u.ctx))
+	}
+	return u.err
+}
+
+// finish ends the message; mu is held.
+func (u *unfinished) finish(err error) {
+	u.err = err
+	u.stop()
+}
+
 // writer streams one message.
 type writer struct {
-	link *link
-	ctx  context.Context
-	kind MessageType
-	stop func() bool // of what gives the message up when ctx ends
-
-	mu    sync.Mutex // guards what follows
+	unfinished
+	link  *link
+	kind  MessageType
 	text  ws.UTF8
 	buf   *outgoingBuffer
 	n     int // in buf
 	begun bool
 	z     *deflater // nil = not compressed
-	err   error
 }
 
 // writer begins a message; others wait until it is closed.
@@ -39,27 +72,13 @@ func (l *link) writer(ctx context.Context, kind MessageType) (io.WriteCloser, er
 		l.message.unlock()
 		return nil, err
 	}
-	w := &writer{link: l, ctx: ctx, kind: kind, buf: outBuffer(smallOut)}
+	w := &writer{link: l, kind: kind, buf: outBuffer(smallOut)}
+	w.ctx, w.giveUp = ctx, func(cause error) { w.fail(cause) }
 	if l.deflate != nil {
 		w.z = newDeflater(l)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.stop = context.AfterFunc(ctx, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.alive()
-	})
+	w.attend()
 	return w, nil
-}
-
-// alive returns why nothing can be written to the message any more, and gives it up
-// if its context has ended; mu is held.
-func (w *writer) alive() error {
-	if w.err == nil && w.ctx.Err() != nil {
-		w.fail(context.Cause(w.ctx))
-	}
-	return w.err
 }
 
 // Write adds to the message. What fills a buffer goes as a frame.
@@ -132,8 +151,7 @@ func (w *writer) fail(err error) error {
 }
 
 func (w *writer) finish(err error) {
-	w.err = err
-	w.stop()
+	w.unfinished.finish(err)
 	if w.z != nil {
 		w.z.finish()
 		w.z = nil

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/godwit-go/godwit/engine"
@@ -37,7 +36,10 @@ func (x *http2) alias(ctx context.Context, req *engine.Request, own dial.Route) 
 		return own, nil
 	}
 	host, port, err := net.SplitHostPort(own.Addr)
-	if err != nil || x.placed(host, port) {
+	if err != nil {
+		return own, nil
+	}
+	if _, placed := x.dialer.Placed(host, port); placed {
 		return own, nil
 	}
 	x.mu.Lock()
@@ -68,18 +70,6 @@ func (x *http2) alias(ctx context.Context, req *engine.Request, own dial.Route) 
 	}
 	x.learn(own, alias{route: other})
 	return other, nil
-}
-
-// placed reports whether Config.Hosts says where an origin is. Its keys are names
-// without a final dot, and addresses in their shortest form.
-func (x *http2) placed(host, port string) bool {
-	hosts, key := x.engine.config.Hosts, strings.TrimSuffix(host, ".")
-	if a, err := netip.ParseAddr(host); err == nil {
-		key = a.Unmap().String()
-	}
-	_, byAddr := hosts[net.JoinHostPort(key, port)]
-	_, byHost := hosts[key]
-	return byAddr || byHost
 }
 
 // judgesByName reports whether a connection may be right for one name only: the

@@ -81,21 +81,28 @@ func (j *job) tcp(ctx context.Context, addr string) (net.Conn, error) {
 	return j.dial(ctx, "tcp", p)
 }
 
+// Placed returns what Hosts says of an origin. Its keys are names without a final
+// dot, and addresses in their shortest form.
+func (d *Dialer) Placed(host, port string) (to string, ok bool) {
+	key := strings.TrimSuffix(host, ".")
+	if a, err := netip.ParseAddr(host); err == nil {
+		key = a.Unmap().String()
+	}
+	if to, ok = d.Hosts[net.JoinHostPort(key, port)]; !ok {
+		to, ok = d.Hosts[key]
+	}
+	return to, ok
+}
+
 // override applies Hosts to addr and takes it apart.
 func (d *Dialer) override(addr string) (host, port string, err error) {
 	host, port, err = net.SplitHostPort(addr)
 	if err != nil || len(d.Hosts) == 0 {
 		return host, port, err
 	}
-	key := strings.TrimSuffix(host, ".")
-	if a, err := netip.ParseAddr(host); err == nil {
-		key = a.Unmap().String()
-	}
-	to, ok := d.Hosts[net.JoinHostPort(key, port)]
+	to, ok := d.Placed(host, port)
 	if !ok {
-		if to, ok = d.Hosts[key]; !ok {
-			return host, port, nil
-		}
+		return host, port, nil
 	}
 	host, other, err := splitPlace(to)
 	if err != nil {
